@@ -1,0 +1,36 @@
+"""recbole-hetcomp: distil an ensemble of different recommenders into one small, fast RecBole model.
+
+Importing this package registers its models with RecBole. Where RecBole is not installed only
+:mod:`recbole_hetcomp.core`, the algorithm itself, can be used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+from recbole_hetcomp.version import __version__
+
+if TYPE_CHECKING:
+    from recbole_hetcomp.quick_start import load_data_and_model, run
+    from recbole_hetcomp.registry import register_model
+
+__all__ = ["__version__", "load_data_and_model", "register_model", "run"]
+
+_PUBLIC = {
+    "load_data_and_model": "recbole_hetcomp.quick_start",
+    "run": "recbole_hetcomp.quick_start",
+    "register_model": "recbole_hetcomp.registry",
+}
+
+if importlib.util.find_spec("recbole") is not None:
+    from recbole_hetcomp import registry as _registry
+
+    _registry.register()
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,146 @@
+"""The commands ``run_recbole`` and ``hetcomp``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from recbole_hetcomp.version import __version__
+
+_SETTINGS_HELP = "Any setting of RecBole or of the plugin may follow as --name=value, e.g. --seed=1 --embedding_size=16."
+
+
+def _common() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--dataset", "-d", default="ml-100k", help="data set (default: ml-100k, which ships in RecBole)")
+    parser.add_argument("--config_files", default=None, help="YAML files with settings, separated by spaces")
+    return parser
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hetcomp",
+        description="Distil an ensemble of different recommenders into one small, fast model (HetComp, WWW 2023).",
+        epilog="Documentation of every setting: properties/model/HetComp.yaml. Results: results/<dataset>/<run>/.",
+    )
+    parser.add_argument("--version", action="version", version=f"recbole-hetcomp {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser(
+        "run",
+        parents=[_common()],
+        help="train teachers, distil a student, print and write the table",
+        description="Train teachers (or take them from the store), distil a student, print and write the table.",
+        epilog=_SETTINGS_HELP,
+    )
+    run.add_argument("--model", "-m", default="HetComp", help="any plugin or RecBole model (default: HetComp)")
+    run.set_defaults(call=_run)
+    teachers = commands.add_parser(
+        "teachers",
+        parents=[_common()],
+        help="train the teachers only and evaluate their ensemble",
+        description="Train the teachers that are not in the store yet and evaluate their ensemble on the test split.",
+        epilog=_SETTINGS_HELP,
+    )
+    teachers.set_defaults(call=_run, model="TeacherEnsemble")
+    models = commands.add_parser("models", help="list the models that may teach or be taught")
+    models.set_defaults(call=_models)
+    store = commands.add_parser(
+        "store",
+        help="list the trajectory store and check every entry's checksum",
+        description="List the trajectory store and check every entry's checksum. Exit status 1 if one is damaged.",
+    )
+    store.add_argument("--store_dir", default="saved/trajectories", help="folder of the store (default: %(default)s)")
+    store.set_defaults(call=_store)
+    return parser
+
+
+def _normalise(rest: Sequence[str]) -> list[str]:
+    """``--name value`` as ``--name=value``, the only form that RecBole's Config reads.
+
+    >>> _normalise(["--seed", "1", "--K=20"])
+    ['--seed=1', '--K=20']
+    """
+    joined: list[str] = []
+    for word in rest:
+        if joined and not word.startswith("--") and joined[-1].startswith("--") and "=" not in joined[-1]:
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _run(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    from recbole_hetcomp.quick_start import run
+
+    settings = _normalise(rest)
+    odd = [word for word in settings if not (word.startswith("--") and word.count("=") == 1)]
+    if odd:
+        print(f"error: {odd[0]!r} is not understood; settings are given as --name=value", file=sys.stderr)
+        return 2
+    files = arguments.config_files.strip().split() if arguments.config_files else []
+    missing = [file for file in files if not Path(file).is_file()]
+    if missing:
+        print(f"error: config file {missing[0]!r} does not exist", file=sys.stderr)
+        return 2
+    sys.argv = [sys.argv[0], *settings]
+    try:
+        run(arguments.model, arguments.dataset, files or None)
+    except (ValueError, TypeError, OSError, NotImplementedError) as error:
+        if "--state=DEBUG" in settings:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _models(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    from recbole_hetcomp.config import NOT_A_TEACHER, general_models
+    from recbole_hetcomp.registry import registered
+
+    for name in general_models():
+        notes = ["plugin"] if name in registered() else []
+        if name not in NOT_A_TEACHER:
+            notes.append("may teach")
+        print(f"{name:20} {', '.join(notes)}")
+    return 0
+
+
+def _store(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    from recbole_hetcomp.core import CorruptTrajectoryError, TrajectoryStore
+
+    store, damaged = TrajectoryStore(arguments.store_dir), 0
+    for entry in store.entries():
+        try:
+            trajectory = store.open(entry)
+        except CorruptTrajectoryError as error:
+            damaged += 1
+            print(f"DAMAGED  {entry}: {error}")
+            continue
+        snapshots, users, length = trajectory.unobserved.shape
+        print(f"ok       {entry}: {snapshots} snapshots x {users} users x {length} items, epochs {trajectory.epochs}")
+    return 1 if damaged else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The ``hetcomp`` command."""
+    arguments, rest = _parser().parse_known_args(argv)
+    return arguments.call(arguments, rest)
+
+
+def run_recbole_main(argv: Sequence[str] | None = None) -> int:
+    """The ``run_recbole`` command: RecBole's own, with the plugin's models."""
+    parser = argparse.ArgumentParser(
+        prog="run_recbole",
+        parents=[_common()],
+        description="RecBole's run_recbole with the models of recbole-hetcomp.",
+        epilog=_SETTINGS_HELP,
+    )
+    parser.add_argument("--model", "-m", default="BPR", help="model name (default: BPR)")
+    arguments, rest = parser.parse_known_args(argv)
+    return _run(arguments, rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""The algorithm of HetComp (WWW 2023): contents. Read this first, then ``curriculum``.
+
+Needs torch and, for the store, safetensors; no RecBole, no Ray, no configuration object.
+
+============================  ======================================================  ====================
+symbol in the method          name here                                               module
+============================  ======================================================  ====================
+N+_u                          ``Ragged`` (``padded``, ``lengths``)                    rankings
+top list, ties to the id      ``top_k``, ``ranks_in``, ``PAD``                        rankings
+rho(m, e, u)                  ``observed_ranks``, ``Trajectory.observed_ranks``       rankings, trajectory
+pi(m, e, u)                   ``Trajectory.unobserved``, ``lists_at``                 trajectory, rankings
+E_m snapshots                 ``select_snapshots``, ``SnapshotSpool``                 trajectory
+trajectories on disk          ``TrajectoryStore``                                     trajectory
+s(u, i), pi-_u                ``taught_unobserved`` (settings: ``Consensus``)         consensus
+pi+_u                         ``taught_observed``                                     consensus
+D@K_D                         ``discrepancy``                                         discrepancy
+v[u, m], d_ref[u, m]          ``CurriculumState``                                     curriculum
+gamma, alpha_t: DKC           ``advance`` (settings: ``Curriculum``)                  curriculum
+R_u                           ``rest_logsumexp``                                      losses
+R_u from S draws              ``sample_rest``, ``sampled_rest_logsumexp``             losses
+L_rank                        ``plackett_luce_nll``                                   losses
+L_overall                     ``coarse_loss``                                         losses
+L_fine                        ``fine_loss``                                           losses
+============================  ======================================================  ====================
+
+Functions are pure; state is a frozen dataclass, and a step returns a new one. Shapes use the letters of the
+method: U users, I items, M teachers, E snapshots, K list length, B rows of a batch.
+"""
+
+from recbole_hetcomp.core.consensus import Consensus, taught_observed, taught_unobserved
+from recbole_hetcomp.core.curriculum import Curriculum, CurriculumState, StepReport, advance
+from recbole_hetcomp.core.discrepancy import GAINS, discrepancy
+from recbole_hetcomp.core.losses import (
+    coarse_loss,
+    fine_loss,
+    plackett_luce_nll,
+    rest_logsumexp,
+    rest_size,
+    sample_rest,
+    sampled_rest_logsumexp,
+)
+from recbole_hetcomp.core.rankings import PAD, Ragged, lists_at, observed_ranks, ranks_in, top_k
+from recbole_hetcomp.core.trajectory import (
+    SPACINGS,
+    CorruptTrajectoryError,
+    SnapshotSpool,
+    Trajectory,
+    TrajectoryStore,
+    rank_dtype,
+    select_snapshots,
+)
+
+__all__ = [
+    "GAINS",
+    "PAD",
+    "SPACINGS",
+    "Consensus",
+    "CorruptTrajectoryError",
+    "Curriculum",
+    "CurriculumState",
+    "Ragged",
+    "SnapshotSpool",
+    "StepReport",
+    "Trajectory",
+    "TrajectoryStore",
+    "advance",
+    "coarse_loss",
+    "discrepancy",
+    "fine_loss",
+    "lists_at",
+    "observed_ranks",
+    "plackett_luce_nll",
+    "rank_dtype",
+    "ranks_in",
+    "rest_logsumexp",
+    "rest_size",
+    "sample_rest",
+    "sampled_rest_logsumexp",
+    "select_snapshots",
+    "taught_observed",
+    "taught_unobserved",
+    "top_k",
+]

@@ -1,0 +1,313 @@
+"""The teachers' consensus: several rankings -> one, the list that a user is taught (method section 2).
+
+The importance of an item at rank r in a teacher's list is that of *Consensus Learning from Heterogeneous
+Objectives for One-Class Collaborative Filtering* (Kang et al., WWW 2022): one term for a good rank, one for a
+rank that is steady over the teacher's training. With every v at its last snapshot the consensus is the
+teacher ensemble itself.
+
+Equal scores are common: two teachers' best items both score exp(0). Floating-point sums would tell such
+scores apart by their last bits, that is, by the order of the teachers and by the device. So each term is
+rounded once to fixed point (steps of 2^-44 of the largest weight), sums are exact integers whatever their
+order, and scores are compared in steps of 2^-32, which lets scores that are equal on paper be equal (0.1 +
+0.2 and 0.3 of a weight).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recbole_hetcomp.core.rankings import (
+    BLOCK_ELEMENTS,
+    PAD,
+    Ragged,
+    lexsort,
+    lists_at,
+    ranks_in,
+    take_padded,
+    user_blocks,
+)
+
+_TERM_BITS = 44  # a term is at most 2, so 2^17 teachers fit into an int64
+_COMPARED_BITS = 32
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """Settings of the consensus.
+
+    Attributes:
+        T_r: temperature of the rank term.
+        T_s: temperature of the consistency term.
+        teacher_weights: w_m, one a teacher, or None for 1 each. A teacher of weight 0 takes no part.
+        window: sigma_m is taken over the snapshots e-window … e+window that exist;
+            0 makes it 0.
+        use_consistency: False drops the consistency term (an ablation).
+
+    Raises:
+        ValueError: if a value is outside the allowed ones.
+    """
+
+    T_r: float = 10.0
+    T_s: float = 100.0
+    teacher_weights: tuple[float, ...] | None = None
+    window: int = 1
+    use_consistency: bool = True
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        for name in ("T_r", "T_s"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} is {value}; allowed: a finite number above 0")
+        if self.window < 0:
+            raise ValueError(f"window is {self.window}; allowed: 0 or more")
+        if self.teacher_weights is not None:
+            weights = self.teacher_weights
+            if not weights or not all(math.isfinite(w) and w >= 0 for w in weights) or max(weights) == 0:
+                raise ValueError(
+                    f"teacher_weights is {weights}; allowed: finite numbers, 0 or more, at least one above 0"
+                )
+
+    @property
+    def reach(self) -> int:
+        """The window that is looked at: 0 where the consistency term is dropped."""
+        return self.window if self.use_consistency else 0
+
+    def weights(self, n_teachers: int) -> tuple[float, ...]:
+        """One weight for each of ``n_teachers`` teachers.
+
+        Raises:
+            ValueError: if ``teacher_weights`` is of another length, or there is no teacher.
+
+        >>> Consensus().weights(2)
+        (1.0, 1.0)
+        """
+        if n_teachers < 1:
+            raise ValueError("no teacher; allowed: 1 or more")
+        if self.teacher_weights is None:
+            return (1.0,) * n_teachers
+        if len(self.teacher_weights) != n_teachers:
+            raise ValueError(
+                f"teacher_weights has {len(self.teacher_weights)} values; allowed: {n_teachers}, "
+                "one for each teacher"
+            )
+        return self.teacher_weights
+
+
+def taught_unobserved(
+    trajectories: Sequence[Tensor],
+    v: Tensor,
+    users: Tensor,
+    k: int,
+    settings: Consensus | None = None,
+    budget: int = BLOCK_ELEMENTS,
+) -> tuple[Tensor, Tensor]:
+    r"""The taught list of unobserved items, pi-_u, and its scores.
+
+    .. math:: s(u, i) = \sum_m w_m [ \exp(-r_m / T_r) + \exp(-\sigma_m / T_s) ]
+
+    summed over the teachers whose list holds i; r_m is the item's rank in pi(m, v[u,m], u), sigma_m the
+    standard deviation of its rank over the snapshots around, where an item that is not listed counts as rank
+    K'_m. Best score first; equal scores to the better best rank, then to the smaller item id.
+    Source: method section 2.
+
+    Args:
+        trajectories: pi of each teacher, item ids, int32, shape [E_m, U, K'_m]; any device.
+        v: the snapshot that each of these users is taught from each teacher, int64, shape [B, M].
+        users: user ids, int64, shape [B].
+        k: length of the taught list.
+        settings: temperatures, weights, window; the defaults if None.
+        budget: elements in one intermediate matrix; bounds memory, changes no result.
+
+    Returns:
+        Item ids, int64, and scores, float64, both [B, k]; ``PAD`` and -inf behind the last item.
+
+    Raises:
+        ValueError: if k is below 1, or v does not fit the trajectories.
+
+    >>> lists = [torch.tensor([[[4, 2, 7]]]), torch.tensor([[[2, 9, 4]]])]
+    >>> items, scores = taught_unobserved(lists, torch.tensor([[0, 0]]), torch.tensor([0]), k=3)
+    >>> items, scores.round(decimals=3)
+    (tensor([[2, 4, 9]]), tensor([[3.9050, 3.8190, 1.9050]], dtype=torch.float64))
+    """
+    settings = settings or Consensus()
+    weights = settings.weights(len(trajectories))
+    _check_selection(k, v, users, [trajectory.shape[0] for trajectory in trajectories])
+    items = torch.full((len(users), k), PAD, dtype=torch.int64, device=users.device)
+    scores = torch.full((len(users), k), -torch.inf, dtype=torch.float64, device=users.device)
+    width = max(k, sum(trajectory.shape[2] for trajectory in trajectories))
+    for block in user_blocks(len(users), width, budget):
+        listed = [
+            _listed_terms(trajectory, v[block, m], users[block], weights[m] / max(weights), settings)
+            for m, trajectory in enumerate(trajectories)
+            if weights[m] > 0
+        ]
+        merged = _merge(*(torch.cat(parts, dim=1) for parts in zip(*listed)))
+        best, fixed = _best(*merged, k=k)
+        n_listed = best.shape[1]
+        items[block, :n_listed] = best
+        value = fixed.double() * (max(weights) / 2**_TERM_BITS)
+        scores[block, :n_listed] = value.masked_fill(best == PAD, -torch.inf)
+    return items, scores
+
+
+def taught_observed(
+    observed: Ragged,
+    ranks: Sequence[Tensor],
+    v: Tensor,
+    users: Tensor,
+    k: int,
+    settings: Consensus | None = None,
+    budget: int = BLOCK_ELEMENTS,
+) -> Tensor:
+    """The taught list of observed items, pi+_u: the formula of `taught_unobserved` over rho.
+
+    Source: method section 2.
+
+    Args:
+        observed: N+_u.
+        ranks: rho of each teacher, aligned with ``observed.values``, int, shape [E_m, nnz]; any device.
+        v: the snapshot that each of these users is taught from each teacher, int64, shape [B, M].
+        users: user ids, int64, shape [B].
+        k: length of the taught list.
+        settings: temperatures, weights, window; the defaults if None.
+        budget: elements in one intermediate matrix; bounds memory, changes no result.
+
+    Returns:
+        Item ids, int64, shape [B, k], ``PAD`` behind the last item.
+
+    Raises:
+        ValueError: if k is below 1, or v does not fit the ranks.
+
+    >>> observed = Ragged(torch.tensor([0, 3]), torch.tensor([4, 6, 8]))
+    >>> rho = [torch.tensor([[2, 1, 0]]), torch.tensor([[2, 0, 1]])]
+    >>> taught_observed(observed, rho, torch.tensor([[0, 0]]), torch.tensor([0]), k=2)
+    tensor([[6, 8]])
+    """
+    settings = settings or Consensus()
+    weights = settings.weights(len(ranks))
+    _check_selection(k, v, users, [teacher.shape[0] for teacher in ranks])
+    items = torch.full((len(users), k), PAD, dtype=torch.int64, device=users.device)
+    longest = int(observed.lengths()[users].max()) if len(users) else 0
+    for block in user_blocks(len(users), max(k, longest), budget):
+        positions = observed.positions(users[block])  # [B, H]
+        candidates = take_padded(observed.values, positions).long()
+        fixed = torch.zeros_like(candidates)
+        best_rank = torch.full_like(candidates, torch.iinfo(torch.int64).max)
+        for m, teacher in enumerate(ranks):
+            if weights[m] == 0:
+                continue
+            ranks_at = _observed_ranks_at(teacher, positions)
+            rank = ranks_at(v[block, m])
+            deviation = rank_deviation(v[block, m], teacher.shape[0], settings.reach, ranks_at)
+            fixed += _term(rank, deviation, weights[m] / max(weights), settings)
+            best_rank = torch.minimum(best_rank, rank)
+        best, _ = _best(candidates, fixed, best_rank, k=k)
+        items[block, : best.shape[1]] = best
+    return items
+
+
+def rank_deviation(
+    v: Tensor, n_snapshots: int, window: int, ranks_at: Callable[[Tensor], Tensor]
+) -> Tensor | None:
+    """Population standard deviation of ranks over the snapshots v-window … v+window that exist: sigma_m.
+
+    Integer sums of ranks and their squares, so equal ranks give exactly 0 and no order of summing matters.
+
+    Args:
+        v: the snapshot in the middle, int64, shape [B].
+        n_snapshots: E_m.
+        window: how many snapshots to either side.
+        ranks_at: snapshot of each user [B] -> ranks of the items in question, int64, shape [B, J].
+
+    Returns:
+        Deviation, float64, shape [B, J]; None, for 0 everywhere, where no second snapshot is in reach.
+    """
+    reach = min(window, n_snapshots - 1)
+    if reach == 0:
+        return None
+    count, total, squares = torch.zeros_like(v)[:, None], None, None
+    for offset in range(-reach, reach + 1):
+        exists = ((v + offset >= 0) & (v + offset < n_snapshots))[:, None]  # [B, 1]
+        if not bool(exists.any()):
+            continue
+        rank = ranks_at((v + offset).clamp(0, n_snapshots - 1)) * exists  # [B, J]
+        count = count + exists
+        total = rank if total is None else total + rank
+        squares = rank * rank if squares is None else squares + rank * rank
+    if total is None or squares is None:  # no user at all
+        return None
+    return (count * squares - total * total).double().sqrt() / count
+
+
+def _check_selection(k: int, v: Tensor, users: Tensor, snapshots: Sequence[int]) -> None:
+    if k < 1:
+        raise ValueError(f"k is {k}; allowed: 1 or more")
+    if tuple(v.shape) != (len(users), len(snapshots)):
+        raise ValueError(
+            f"v has shape {tuple(v.shape)}; allowed: {(len(users), len(snapshots))}, users by teachers"
+        )
+    last = torch.tensor(snapshots, device=v.device) - 1
+    if bool(((v < 0) | (v > last)).any()):
+        raise ValueError(
+            f"v runs from {v.amin(0).tolist()} to {v.amax(0).tolist()}; allowed: 0 … {last.tolist()}"
+        )
+
+
+def _listed_terms(
+    trajectory: Tensor, v: Tensor, users: Tensor, weight: float, settings: Consensus
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One teacher's items, their terms of s in fixed point, and their ranks, each [B, K']."""
+    items = lists_at(trajectory, v, users)
+    rank = torch.arange(items.shape[1], device=items.device).expand_as(items)
+
+    def ranks_at(snapshot: Tensor) -> Tensor:
+        return ranks_in(lists_at(trajectory, snapshot, users), items, absent=items.shape[1])
+
+    deviation = rank_deviation(v, trajectory.shape[0], settings.reach, ranks_at)
+    return items, _term(rank, deviation, weight, settings), rank
+
+
+def _observed_ranks_at(teacher: Tensor, positions: Tensor) -> Callable[[Tensor], Tensor]:
+    """Lookup of rho: snapshot of each user [B] -> ranks of the observed items at ``positions``, [B, H]."""
+
+    def ranks_at(snapshot: Tensor) -> Tensor:
+        where = positions.clamp(min=0).to(teacher.device)
+        rank = teacher[snapshot.to(teacher.device)[:, None], where]
+        return rank.to(positions.device).long()
+
+    return ranks_at
+
+
+def _term(rank: Tensor, deviation: Tensor | None, weight: float, settings: Consensus) -> Tensor:
+    """w [exp(-r/T_r) + exp(-sigma/T_s)] in fixed point, int64, shape of ``rank``."""
+    term = torch.exp(rank.double() / -settings.T_r)
+    if settings.use_consistency:
+        term = term + (1.0 if deviation is None else torch.exp(deviation / -settings.T_s))
+    return (term * (weight * 2.0**_TERM_BITS)).round().long()
+
+
+def _merge(items: Tensor, fixed: Tensor, rank: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Distinct items of each row, ``PAD`` at the end; their summed terms; their best rank; each [B, S]."""
+    behind = torch.iinfo(torch.int64).max  # sorts PAD to the end of a row
+    by_id, order = torch.sort(items.masked_fill(items == PAD, behind), dim=1, stable=True)
+    starts = torch.ones_like(by_id)
+    starts[:, 1:] = by_id[:, 1:] != by_id[:, :-1]
+    segment = starts.cumsum(1) - 1  # [B, S]
+    distinct = torch.full_like(by_id, PAD).scatter_(1, segment, by_id)  # a segment writes one value
+    total = torch.zeros_like(fixed).scatter_add_(1, segment, fixed.gather(1, order))
+    best = torch.full_like(by_id, behind).scatter_reduce_(1, segment, rank.gather(1, order), "amin")
+    return distinct.masked_fill(distinct == behind, PAD), total, best
+
+
+def _best(items: Tensor, fixed: Tensor, best_rank: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The first k items by score, best rank and id, and their fixed-point scores, [B, min(k, S)]."""
+    shift = _TERM_BITS - _COMPARED_BITS
+    compared = (fixed + 2 ** (shift - 1)) >> shift
+    order = lexsort(-compared.masked_fill(items == PAD, -1), best_rank, items)[:, :k]
+    return items.gather(1, order), fixed.gather(1, order)

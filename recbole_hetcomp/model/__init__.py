@@ -1,0 +1,1 @@
+"""RecBole model classes: teachers, the ensemble and distilled students."""

@@ -1,0 +1,109 @@
+"""A student of any backbone: the RecBole model that a distillation trainer trains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from recbole.model.abstract_recommender import GeneralRecommender
+from recbole.utils import InputType, get_model
+from torch import Tensor, nn
+
+from recbole_hetcomp.config import HetCompSettings, backbone_config, model_defaults, read_properties, refuse_misspelt
+from recbole_hetcomp.model.scoring import all_item_scores, clear_cache
+
+
+class DistilledStudent(GeneralRecommender):
+    """Wraps a RecBole general recommender, the backbone, under the student's own settings.
+
+    Predictions and the base loss are the backbone's; ``all_scores`` and ``scores_of`` are what listwise losses need.
+    """
+
+    property_files = ("HetComp",)
+    input_type = InputType.PAIRWISE  # until configure() puts the backbone's in its place
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.settings = HetCompSettings.from_config(config)
+        self.settings.check_catalogue(self.n_items - 1)
+        self.backbone = get_model(self.settings.student_backbone)(backbone_config(config, self.settings), dataset)
+        if not any(parameter.requires_grad for parameter in self.backbone.parameters()):
+            raise ValueError(f"student_backbone={self.settings.student_backbone!r} has no parameters to train")
+        if self.settings.embedding_init_std is not None:
+            _draw_embeddings(self.backbone, self.settings.embedding_init_std)
+        self.register_load_state_dict_post_hook(lambda module, keys: clear_cache(module.backbone))
+
+    @classmethod
+    def configure(cls, config: Any) -> None:
+        """Check the settings when a Config is built, and make RecBole's loader the one that the backbone needs."""
+        refuse_misspelt(config)
+        settings = HetCompSettings.from_config(config)
+        backbone = get_model(settings.student_backbone)
+        if hasattr(backbone, "input_type"):
+            config["MODEL_INPUT_TYPE"] = backbone.input_type
+
+    @staticmethod
+    def properties(config: Any) -> dict[str, Any]:
+        """The backbone's own defaults, below the student's."""
+        default = read_properties("model", "HetComp")["student_backbone"]
+        return model_defaults(config.external_config_dict.get("student_backbone", default))
+
+    def all_scores(self, users: Tensor) -> Tensor:
+        """Scores of every item, with gradients, float [B, I].
+
+        Args:
+            users: int64 [B].
+        """
+        clear_cache(self.backbone)
+        return all_item_scores(self.backbone, users, self.n_items)
+
+    def scores_of(self, users: Tensor, items: Tensor) -> Tensor:
+        """Scores of some items of each user, with gradients, float [B, L].
+
+        Args:
+            users: int64 [B].
+            items: int64 [B, L].
+        """
+        clear_cache(self.backbone)
+        factors = dot_product_factors(self.backbone, users)
+        if factors is None:
+            return all_item_scores(self.backbone, users, self.n_items).gather(1, items)
+        user_factors, item_factors = factors
+        return torch.einsum("bd,bld->bl", user_factors, item_factors[items])
+
+    def calculate_loss(self, interaction: Any) -> Tensor:
+        """The backbone's own loss on a batch of interactions."""
+        return self.backbone.calculate_loss(interaction)
+
+    def predict(self, interaction: Any) -> Tensor:
+        """Scores of user-item pairs, float [B]."""
+        return self.backbone.predict(interaction)
+
+    def full_sort_predict(self, interaction: Any) -> Tensor:
+        """Scores of all items, float [B * I] or [B, I] as the backbone returns them."""
+        return self.backbone.full_sort_predict(interaction)
+
+    def other_parameter(self) -> dict[str, Any]:
+        """The backbone's state outside its state dict, without caches."""
+        return {key: value for key, value in self.backbone.other_parameter().items() if not key.startswith("restore_")}
+
+    def load_other_parameter(self, para: dict[str, Any] | None) -> None:
+        """Give the backbone back what :meth:`other_parameter` took."""
+        self.backbone.load_other_parameter(para)
+
+
+def dot_product_factors(backbone: Any, users: Tensor) -> tuple[Tensor, Tensor] | None:
+    """User factors [B, d] and item factors [I, d] whose dot product is the score, or None for other backbones."""
+    name = type(backbone).__name__
+    if name == "BPR":
+        return backbone.user_embedding(users), backbone.item_embedding.weight
+    if name == "LightGCN":
+        user_factors, item_factors = backbone.forward()
+        return user_factors[users], item_factors
+    return None
+
+
+def _draw_embeddings(model: nn.Module, std: float) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, 0.0, std)

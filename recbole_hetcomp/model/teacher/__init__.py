@@ -1,0 +1,1 @@
+"""Models that teach: new kinds of teachers, stored rankings and the ensemble."""

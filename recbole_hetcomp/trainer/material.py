@@ -1,0 +1,164 @@
+"""What a student learns from: the teachers' trajectories, their ensemble, and the student trained alone beside them."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from recbole.config import Config
+from torch import Tensor
+
+from recbole_hetcomp.config import HetCompSettings, run_key
+from recbole_hetcomp.core import PAD, Trajectory, TrajectoryStore, taught_unobserved
+from recbole_hetcomp.interactions import Interactions
+from recbole_hetcomp.trainer.teaching import Classroom, Lesson, no_kd_lesson, teacher_lessons
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that is known before the student trains.
+
+    Attributes:
+        data: the interactions.
+        run: short name of the run, the same whenever the same settings meet the same data.
+        teachers: name and trajectory of each teacher, in the order of the settings.
+        ensemble: the consensus of the final snapshots over every listed item, int32 [U, sum of K'].
+        no_kd: the student trained alone, or None.
+    """
+
+    data: Interactions
+    run: str
+    teachers: tuple[tuple[str, Trajectory], ...]
+    ensemble: Tensor
+    no_kd: Trajectory | None
+
+    @property
+    def trajectories(self) -> list[Tensor]:
+        """π of each teacher, int32 [E_m, U, K'_m]."""
+        return [trajectory.unobserved for _, trajectory in self.teachers]
+
+    @property
+    def observed_ranks(self) -> list[Tensor]:
+        """ρ of each teacher, int [E_m, nnz]."""
+        return [trajectory.observed_ranks for _, trajectory in self.teachers]
+
+    @property
+    def snapshots(self) -> list[int]:
+        """E_m of each teacher."""
+        return [trajectory.unobserved.shape[0] for _, trajectory in self.teachers]
+
+
+def gather_material(
+    config: Config,
+    settings: HetCompSettings,
+    train_data: Any,
+    valid_data: Any,
+    with_no_kd: bool,
+    tensorboard_dir: str | None = None,
+) -> Material:
+    """Train the run's teachers, or take them from the store, and form their ensemble.
+
+    Everything that can be wrong with settings, data or disk is checked before the first model trains.
+
+    Args:
+        config: the run's Config.
+        settings: the run's settings.
+        train_data: RecBole's training loader.
+        valid_data: RecBole's validation loader.
+        with_no_kd: whether the student is also trained alone.
+        tensorboard_dir: folder below which each model logs its validations.
+
+    Raises:
+        ValueError: the settings do not fit the data.
+        OSError: the store's disk is too full.
+    """
+    if valid_data is None:
+        raise ValueError("distillation needs a validation split: eval_args leaves none")
+    data = Interactions.from_datasets(train_data._dataset, valid_data._dataset)
+    settings.check_catalogue(data.n_items - 1)
+    lessons = teacher_lessons(config, settings)
+    alone = no_kd_lesson(config, settings) if with_no_kd else None
+    store = TrajectoryStore(Path(settings.store_dir))
+    _report_data(data, settings, valid_data._dataset)
+    _check_disk(store.root, data, lessons)
+    classroom = Classroom(
+        data,
+        train_data._dataset,
+        valid_data,
+        store,
+        rebuild=settings.teacher_rebuild,
+        show_progress=bool(config["show_progress"]),
+        tensorboard_dir=tensorboard_dir,
+    )
+    teachers = tuple((lesson.label, classroom.obtain(lesson)) for lesson in lessons)
+    no_kd = classroom.obtain(alone) if alone is not None else None
+    companions = [lesson.identity for lesson in [*lessons, *([alone] if alone else [])]]
+    return Material(
+        data=data,
+        run=f"{config['model']}-{run_key(config, data.fingerprint, companions)}",
+        teachers=teachers,
+        ensemble=ensemble_lists(data, [trajectory for _, trajectory in teachers], settings),
+        no_kd=no_kd,
+    )
+
+
+def ensemble_lists(data: Interactions, teachers: Sequence[Trajectory], settings: HetCompSettings) -> Tensor:
+    """The teacher ensemble: the consensus of the final snapshots, over every item that any teacher lists.
+
+    Returns:
+        Item ids, best first, int32 [U, sum of K']; rows of users without training items are all ``PAD``.
+    """
+    trajectories = [teacher.unobserved for teacher in teachers]
+    last = torch.tensor([trajectory.shape[0] - 1 for trajectory in trajectories])
+    length = sum(trajectory.shape[2] for trajectory in trajectories)
+    lists = torch.full((data.n_users, length), PAD, dtype=torch.int32)
+    users = data.users
+    items, _ = taught_unobserved(trajectories, last.expand(len(users), -1), users, length, settings.consensus)
+    lists[users] = items.int()
+    return lists
+
+
+def _report_data(data: Interactions, settings: HetCompSettings, valid: Any) -> None:
+    """Say what about the data the user should know."""
+    logger = logging.getLogger()
+    lengths = data.observed.lengths()[data.active]
+    short = int((lengths < settings.K_observed).sum())
+    if short:
+        logger.warning(
+            f"{short} of {len(lengths)} users have fewer than K/10 = {settings.K_observed} training items: "
+            "their observed list is as long as their history"
+        )
+    unseen = torch.as_tensor(valid.inter_feat[valid.iid_field]).unique()
+    unseen = unseen[data.item_counts[unseen] == 0]
+    if len(unseen):
+        logger.warning(
+            f"{len(unseen)} validation items occur in no training interaction: models that learn from ids alone "
+            "cannot rank them; filter with item_inter_num_interval if that is not wanted"
+        )
+    if settings.user_sampling == "user" and settings.user_batch_size > len(lengths):
+        logger.warning(
+            f"user_batch_size={settings.user_batch_size} is more than the {len(lengths)} users with training items: "
+            f"every step sees all of them; at most {len(lengths)} is useful"
+        )
+
+
+def _check_disk(root: Path, data: Interactions, lessons: Sequence[Lesson]) -> None:
+    """Raise OSError unless what the store will keep fits on its disk."""
+    nnz = data.observed.values.shape[0]
+    per_snapshot = 4 * nnz
+    needed = sum(lesson.snapshots * (4 * data.n_users * lesson.length + per_snapshot) for lesson in lessons)
+    existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        raise OSError(
+            errno.ENOSPC,
+            f"store_dir needs about {needed / 2**20:.0f} MiB and has {free / 2**20:.0f} MiB free; "
+            "free some, set store_dir elsewhere, or lower snapshots or K_prime",
+            str(root),
+        )

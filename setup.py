@@ -1,0 +1,79 @@
+"""Installation of recbole-hetcomp. Tool settings live in pyproject.toml."""
+
+import sys
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+if not (3, 9) <= sys.version_info[:2] <= (3, 11):
+    sys.exit(
+        "recbole-hetcomp needs Python 3.9, 3.10 or 3.11, this is {}.{}: RecBole 1.2.1 requires Ray <= 2.6.3, which has "
+        "no release for Python 3.12 and newer. Make an environment with one of these, e.g. `python3.11 -m venv .venv`.".format(
+            *sys.version_info[:2]
+        )
+    )
+
+ROOT = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (ROOT / "recbole_hetcomp" / "version.py").read_text(encoding="utf-8").splitlines()
+    if line.startswith("__version__")
+)
+
+
+def property_packages():
+    """Folders of properties/ as data packages below recbole_hetcomp, so that a wheel carries them."""
+    return ["recbole_hetcomp.properties"] + [
+        "recbole_hetcomp.properties." + folder.name
+        for folder in sorted((ROOT / "properties").iterdir())
+        if folder.is_dir()
+    ]
+
+
+setup(
+    name="recbole-hetcomp",
+    version=VERSION,
+    description="HetComp for RecBole: distil an ensemble of different recommenders into one small, fast model",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.9,<3.12",
+    packages=find_packages(include=["recbole_hetcomp", "recbole_hetcomp.*"]) + property_packages(),
+    package_dir={"recbole_hetcomp.properties": "properties"},
+    package_data={
+        "recbole_hetcomp": ["py.typed"],
+        **{package: ["*.yaml"] for package in property_packages()},
+    },
+    install_requires=[
+        "recbole==1.2.1",
+        "torch>=2.0",
+        "numpy>=1.21,<2",  # RecBole's Config uses np.float_
+        "scipy>=1.6,<1.13",  # LightGCN and others use dok_matrix._update
+        "pandas>=1.3,<3",  # RecBole edits frames in place
+        "ray[tune]>=2.4,<=2.6.3",
+        "pyarrow<18",  # newer ones need NumPy 2
+        "setuptools<81",  # Ray 2.6 imports pkg_resources
+        "safetensors>=0.4",
+        "matplotlib>=3.5",
+        "pyyaml>=5.1",
+        "tabulate>=0.8.10",
+        "tqdm>=4.48",
+    ],
+    extras_require={
+        "test": ["pytest>=7", "hypothesis>=6", "ruff==0.14.4", "mypy==1.18.2", "types-PyYAML", "psutil", "pytest-timeout"],
+    },
+    entry_points={
+        "console_scripts": [
+            "hetcomp=recbole_hetcomp.cli:main",
+            "run_recbole=recbole_hetcomp.cli:run_recbole_main",
+        ]
+    },
+    classifiers=[
+        "License :: OSI Approved :: MIT License",
+        "Programming Language :: Python :: 3.9",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    zip_safe=False,
+)
