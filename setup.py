@@ -8,9 +8,8 @@ from setuptools import find_packages, setup
 if not (3, 9) <= sys.version_info[:2] <= (3, 11):
     sys.exit(
         "recbole-hetcomp needs Python 3.9, 3.10 or 3.11, this is {}.{}: RecBole 1.2.1 requires Ray <= 2.6.3, which has "
-        "no release for Python 3.12 and newer. Make an environment with one of these, e.g. `python3.11 -m venv .venv`.".format(
-            *sys.version_info[:2]
-        )
+        "no release for Python 3.12 and newer. Make an environment with one of these, "
+        "e.g. `python3.11 -m venv .venv`.".format(*sys.version_info[:2])
     )
 
 ROOT = Path(__file__).parent
@@ -60,7 +59,15 @@ setup(
         "tqdm>=4.48",
     ],
     extras_require={
-        "test": ["pytest>=7", "hypothesis>=6", "ruff==0.14.4", "mypy==1.18.2", "types-PyYAML", "psutil", "pytest-timeout"],
+        "test": [
+            "pytest>=7",
+            "hypothesis>=6",
+            "ruff==0.14.4",
+            "mypy==1.18.2",
+            "types-PyYAML",
+            "psutil",
+            "pytest-timeout",
+        ],
     },
     entry_points={
         "console_scripts": [

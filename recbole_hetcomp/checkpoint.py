@@ -68,11 +68,7 @@ def data_root(config: Config) -> str | None:
 
 def plain_config(config: Config) -> dict[str, Any]:
     """A RecBole Config as plain data from which :func:`revive_config` rebuilds it."""
-    plain = {
-        key: value
-        for key, value in config.final_config_dict.items()
-        if key not in _DERIVED and is_plain(value)
-    }
+    plain = {key: value for key, value in config.final_config_dict.items() if key not in _DERIVED and is_plain(value)}
     root = data_root(config)
     if root is not None:
         plain["data_path"] = root

@@ -9,12 +9,16 @@ from pathlib import Path
 
 from recbole_hetcomp.version import __version__
 
-_SETTINGS_HELP = "Any setting of RecBole or of the plugin may follow as --name=value, e.g. --seed=1 --embedding_size=16."
+_SETTINGS_HELP = (
+    "Any setting of RecBole or of the plugin may follow as --name=value, e.g. --seed=1 --embedding_size=16."
+)
 
 
 def _common() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--dataset", "-d", default="ml-100k", help="data set (default: ml-100k, which ships in RecBole)")
+    parser.add_argument(
+        "--dataset", "-d", default="ml-100k", help="data set (default: ml-100k, which ships in RecBole)"
+    )
     parser.add_argument("--config_files", default=None, help="YAML files with settings, separated by spaces")
     return parser
 

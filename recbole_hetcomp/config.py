@@ -1,4 +1,4 @@
-"""The plugin's settings as a checked dataclass, and RecBole Configs for the models that a run trains besides the student.
+"""The plugin's settings as a checked dataclass, and RecBole Configs for a run's models besides the student.
 
 Every setting is one typed field here, one line in ``properties/model/HetComp.yaml`` (its default) and one name in
 ``method.md``'s notation.
@@ -91,7 +91,7 @@ def read_properties(*parts: str) -> dict[str, Any]:
 def _load_yaml(file: Path) -> dict[str, Any]:
     text = file.read_text(encoding="utf-8")
     # RecBole's loader reads 1e-3 as a number, YAML 1.1 does not.
-    return yaml.load(text, Loader=Config._build_yaml_loader(None)) or {}  # type: ignore[arg-type]
+    return yaml.load(text, Loader=Config._build_yaml_loader(None)) or {}
 
 
 def recbole_model_properties(name: str) -> dict[str, Any]:
@@ -227,12 +227,18 @@ class HetCompSettings:
         _one_of("user_sampling", self.user_sampling, ("user", "interaction"))
         for name in ("snapshots", "K_prime", "K", "K_D", "p", "user_batch_size"):
             _at_least(name, getattr(self, name), 1)
-        for name in ("rest_sample_num", "consistency_window", "coarse_weight", "fine_weight", "base_loss_weight"):
+        for name in (
+            "rest_sample_num",
+            "consistency_window",
+            "coarse_weight",
+            "fine_weight",
+            "base_loss_weight",
+        ):
             _at_least(name, getattr(self, name), 0)
         for name in ("T_r", "T_s", "alpha", "alpha_decay"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)} is not allowed: it must be greater than 0")
-        if self.K_D > self.K_prime:
+        if self.K_prime < self.K_D:
             raise ValueError(f"K_D={self.K_D} is longer than the stored lists: at most K_prime={self.K_prime}")
         self._check_models()
 
@@ -328,7 +334,9 @@ def _check_backbone(name: str) -> None:
     if name not in known:
         raise ValueError(f"unknown student_backbone {name!r}{_did_you_mean(name, known)}")
     if get_model(name).type == ModelType.TRADITIONAL:
-        raise ValueError(f"student_backbone={name!r} is fitted in one step and cannot be distilled into; use e.g. 'BPR'")
+        raise ValueError(
+            f"student_backbone={name!r} is fitted in one step and cannot be distilled into; use e.g. 'BPR'"
+        )
 
 
 def _coerce(name: str, value: Any, kind: str) -> Any:
@@ -432,7 +440,7 @@ def _spread_embedding_size(final: dict[str, Any], backbone: str, given: set[str]
 
 
 def model_defaults(name: str) -> dict[str, Any]:
-    """Defaults of a model as ``run_recbole --model=<name>`` uses them: RecBole's own, or the plugin's for its models."""
+    """Defaults of a model run by itself: RecBole's own, or the plugin's for its models."""
     return recbole_model_properties(name) or read_properties("model", name)
 
 
@@ -491,7 +499,8 @@ def training_identity(config: Config) -> dict[str, Any]:
     return {
         key: value
         for key, value in sorted(config.final_config_dict.items())
-        if key not in skipped and is_plain(value) and not key.endswith("neg_sample_args") or key == "train_neg_sample_args"
+        if (key not in skipped and is_plain(value) and not key.endswith("neg_sample_args"))
+        or key == "train_neg_sample_args"
     }
 
 

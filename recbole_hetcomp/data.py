@@ -23,7 +23,7 @@ class ItemDataLoader(AbstractDataLoader):
         shuffle: must be true; false is answered by a warning, as in ``UserDataLoader``.
     """
 
-    def __init__(self, config: Any, dataset: Any, sampler: Any, shuffle: bool = False) -> None:  # noqa: D107
+    def __init__(self, config: Any, dataset: Any, sampler: Any, shuffle: bool = False) -> None:
         self.logger = getLogger()
         if not shuffle:
             self.logger.warning("ItemDataLoader always shuffles the data; shuffle=False has no effect.")

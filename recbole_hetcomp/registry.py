@@ -23,7 +23,7 @@ from recbole.config import Config
 
 from recbole_hetcomp import compat
 from recbole_hetcomp.checkpoint import revive
-from recbole_hetcomp.config import PRESETS, backbone_config, HetCompSettings, read_properties
+from recbole_hetcomp.config import PRESETS, HetCompSettings, backbone_config, read_properties
 from recbole_hetcomp.data import ItemDataLoader
 from recbole_hetcomp.loaders import CatalogueEvalDataLoader
 from recbole_hetcomp.model.student.base import DistilledStudent

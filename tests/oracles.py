@@ -25,9 +25,7 @@ def _deviation(ranks: Sequence[int]) -> float:
     return math.sqrt(sum((rank - mean) ** 2 for rank in ranks) / len(ranks))
 
 
-def _ordered(
-    terms: dict[int, list[float]], best_rank: dict[int, int], k: int
-) -> tuple[list[int], list[float]]:
+def _ordered(terms: dict[int, list[float]], best_rank: dict[int, int], k: int) -> tuple[list[int], list[float]]:
     """Equal scores (to 2^-32) go to the better best rank, then to the smaller id."""
     score = {item: math.fsum(parts) for item, parts in terms.items()}
     order = sorted(score, key=lambda item: (-round(score[item] * 2**32), best_rank[item], item))[:k]
@@ -141,9 +139,7 @@ def logsumexp(values: Sequence[float]) -> float:
     return top + math.log(math.fsum(math.exp(value - top) for value in finite))
 
 
-def coarse_loss(
-    scores: Sequence[float], observed: Collection[int], pi_plus: list[int], pi_minus: list[int]
-) -> float:
+def coarse_loss(scores: Sequence[float], observed: Collection[int], pi_plus: list[int], pi_minus: list[int]) -> float:
     """Section 5, L_overall for one user, from the scores of all items."""
     rest = [scores[i] for i in range(len(scores)) if i not in observed and i not in pi_minus]
     return math.fsum(logsumexp([scores[i], *rest]) - scores[i] for i in pi_plus + pi_minus)
@@ -171,6 +167,5 @@ def fine_loss(
 ) -> float:
     """Section 5, L_fine for one user; ``pi_minus`` may be shorter than K."""
     return rank_loss(scores, observed, pi_plus) + 0.5 * (
-        rank_loss(scores, observed, pi_minus[: K // 2])
-        + rank_loss(scores, observed, pi_minus[: max(1, K // 10)])
+        rank_loss(scores, observed, pi_minus[: K // 2]) + rank_loss(scores, observed, pi_minus[: max(1, K // 10)])
     )

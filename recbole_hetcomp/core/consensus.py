@@ -93,8 +93,7 @@ class Consensus:
             return (1.0,) * n_teachers
         if len(self.teacher_weights) != n_teachers:
             raise ValueError(
-                f"teacher_weights has {len(self.teacher_weights)} values; allowed: {n_teachers}, "
-                "one for each teacher"
+                f"teacher_weights has {len(self.teacher_weights)} values; allowed: {n_teachers}, one for each teacher"
             )
         return self.teacher_weights
 
@@ -212,9 +211,7 @@ def taught_observed(
     return items
 
 
-def rank_deviation(
-    v: Tensor, n_snapshots: int, window: int, ranks_at: Callable[[Tensor], Tensor]
-) -> Tensor | None:
+def rank_deviation(v: Tensor, n_snapshots: int, window: int, ranks_at: Callable[[Tensor], Tensor]) -> Tensor | None:
     """Population standard deviation of ranks over the snapshots v-window … v+window that exist: sigma_m.
 
     Integer sums of ranks and their squares, so equal ranks give exactly 0 and no order of summing matters.
@@ -249,14 +246,10 @@ def _check_selection(k: int, v: Tensor, users: Tensor, snapshots: Sequence[int])
     if k < 1:
         raise ValueError(f"k is {k}; allowed: 1 or more")
     if tuple(v.shape) != (len(users), len(snapshots)):
-        raise ValueError(
-            f"v has shape {tuple(v.shape)}; allowed: {(len(users), len(snapshots))}, users by teachers"
-        )
+        raise ValueError(f"v has shape {tuple(v.shape)}; allowed: {(len(users), len(snapshots))}, users by teachers")
     last = torch.tensor(snapshots, device=v.device) - 1
     if bool(((v < 0) | (v > last)).any()):
-        raise ValueError(
-            f"v runs from {v.amin(0).tolist()} to {v.amax(0).tolist()}; allowed: 0 … {last.tolist()}"
-        )
+        raise ValueError(f"v runs from {v.amin(0).tolist()} to {v.amax(0).tolist()}; allowed: 0 … {last.tolist()}")
 
 
 def _listed_terms(

@@ -100,9 +100,7 @@ class CurriculumState:
             ValueError: if there is no teacher, or a teacher has no snapshot.
         """
         if not snapshots or min(snapshots) < 1:
-            raise ValueError(
-                f"snapshots is {list(snapshots)}; allowed: 1 or more for each of 1 or more teachers"
-            )
+            raise ValueError(f"snapshots is {list(snapshots)}; allowed: 1 or more for each of 1 or more teachers")
         last = torch.tensor(list(snapshots), dtype=torch.int64, device=device) - 1
         v = torch.zeros(n_users, len(snapshots), dtype=torch.int64, device=device)
         if active is not None:
@@ -237,9 +235,7 @@ def advance(
         ready.append(is_ready.sum())
         drifting.append(is_drifting.sum())
     moved_by = torch.stack(moves, dim=1)  # [U, M]
-    new_state = CurriculumState(
-        state.v + moved_by, torch.stack(references, dim=1), state.last, state.step + 1
-    )
+    new_state = CurriculumState(state.v + moved_by, torch.stack(references, dim=1), state.last, state.step + 1)
     report = StepReport(
         advanced=moved_by.any(dim=1),
         discrepancy=torch.stack(distances),
@@ -274,13 +270,9 @@ def _distance(
 def _check_fit(state: CurriculumState, student_lists: Tensor, trajectories: Sequence[Tensor]) -> None:
     n_users, n_teachers = state.v.shape
     if len(trajectories) != n_teachers:
-        raise ValueError(
-            f"{len(trajectories)} trajectories; allowed: {n_teachers}, one for each teacher of the state"
-        )
+        raise ValueError(f"{len(trajectories)} trajectories; allowed: {n_teachers}, one for each teacher of the state")
     if student_lists.shape[0] != n_users:
-        raise ValueError(
-            f"student_lists has {student_lists.shape[0]} rows; allowed: {n_users}, one for each user"
-        )
+        raise ValueError(f"student_lists has {student_lists.shape[0]} rows; allowed: {n_users}, one for each user")
     for m, (trajectory, last) in enumerate(zip(trajectories, state.last.tolist())):
         if tuple(trajectory.shape[:2]) != (last + 1, n_users):
             raise ValueError(

@@ -18,9 +18,7 @@ GAINS = ("teacher", "position")
 """Allowed gains: by the teacher's rank of an item (paper), by the student's position (authors' code)."""
 
 
-def discrepancy(
-    student: Tensor, teacher: Tensor, K_D: int, T_r: float = 10.0, gain: str = "teacher"
-) -> Tensor:
+def discrepancy(student: Tensor, teacher: Tensor, K_D: int, T_r: float = 10.0, gain: str = "teacher") -> Tensor:
     r"""Discrepancy between two top lists, 0 where the student ranks like the teacher.
 
     .. math:: D@K_D = 1 - \frac{\sum_k g_k / \log_2(k + 2)}{IDCG}, \quad g = 2^{\exp(-r / T_r)} - 1

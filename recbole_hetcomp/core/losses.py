@@ -148,8 +148,7 @@ def sample_rest(
     if bool((size <= 0).any()):
         row = int((size <= 0).nonzero()[0, 0])
         raise ValueError(
-            f"row {row} excludes every item of {first_item} … {n_items - 1}; "
-            "allowed: rows that leave an item to draw"
+            f"row {row} excludes every item of {first_item} … {n_items - 1}; allowed: rows that leave an item to draw"
         )
     uniform = torch.rand(len(size), S, dtype=torch.float64, device=generator.device, generator=generator)
     draw = (uniform.to(size.device) * size[:, None]).long()  # [B, S]

@@ -229,9 +229,7 @@ class Ragged:
                 "allowed: two vectors of one length"
             )
         if users.numel() and not (int(users.min()) >= 0 and int(users.max()) < n_users):
-            raise ValueError(
-                f"user ids run from {int(users.min())} to {int(users.max())}; allowed: 0 … {n_users - 1}"
-            )
+            raise ValueError(f"user ids run from {int(users.min())} to {int(users.max())}; allowed: 0 … {n_users - 1}")
         if items.numel() and int(items.min()) < 0:
             raise ValueError(f"item id {int(items.min())}; allowed: 0 or more")
         stride = int(items.max()) + 1 if items.numel() else 1

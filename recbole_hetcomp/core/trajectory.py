@@ -159,9 +159,7 @@ class Trajectory:
                 "allowed: one number, 1 or more"
             )
         if self.served is not None and (
-            self.served.dtype != torch.int32
-            or self.served.dim() != 2
-            or len(self.served) != self.unobserved.shape[1]
+            self.served.dtype != torch.int32 or self.served.dim() != 2 or len(self.served) != self.unobserved.shape[1]
         ):
             raise ValueError(
                 f"served is {self.served.dtype} of shape {tuple(self.served.shape)}; "
@@ -228,9 +226,24 @@ class TrajectoryStore:
         expected = {"fingerprint": fingerprint, "name": name, "settings": settings}
         for label, value in expected.items():
             if _canonical(manifest[label]) != _canonical(value):
-                raise CorruptTrajectoryError(
-                    f"{entry / _MANIFEST}: {label} is {manifest[label]!r}; expected {value!r}"
-                )
+                raise CorruptTrajectoryError(f"{entry / _MANIFEST}: {label} is {manifest[label]!r}; expected {value!r}")
+        return self.open(entry)
+
+    def entries(self) -> list[Path]:
+        """Directories of all entries, whatever data and settings they belong to; none while one is written."""
+        return sorted(
+            manifest.parent
+            for manifest in self.root.glob(f"*/*/{_MANIFEST}")
+            if not manifest.parent.name.startswith(_TEMPORARY)
+        )
+
+    def open(self, entry: Path) -> Trajectory:
+        """The trajectory in an entry's directory, verified and mapped as by `read`.
+
+        Raises:
+            CorruptTrajectoryError: if the entry is truncated or altered.
+        """
+        manifest = _read_manifest(entry / _MANIFEST)
         _verify_file(entry / _TENSORS, manifest["bytes"], manifest["sha256"])
         try:
             return Trajectory(
@@ -305,9 +318,7 @@ class TrajectoryStore:
         shutil.rmtree(doomed)
         return True
 
-    def _publish(
-        self, temporary: Path, entry: Path, fingerprint: str, name: str, settings: dict[str, Any]
-    ) -> None:
+    def _publish(self, temporary: Path, entry: Path, fingerprint: str, name: str, settings: dict[str, Any]) -> None:
         """Rename the finished directory to the entry, unless a sound entry is there."""
         while True:
             try:
@@ -426,9 +437,7 @@ def _canonical(data: Any) -> str:
     try:
         return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{data!r} cannot be stored: {error}; allowed: plain JSON data, finite numbers"
-        ) from error
+        raise ValueError(f"{data!r} cannot be stored: {error}; allowed: plain JSON data, finite numbers") from error
 
 
 def _map_tensors(path: Path) -> dict[str, Tensor]:

@@ -38,6 +38,8 @@ class DistillingTrainer(Trainer):
     """
 
     model: Any
+    stopping_step: float
+    cur_step: int
 
     def __init__(self, config: Any, model: Any) -> None:
         if not config["single_spec"]:
@@ -127,7 +129,12 @@ class DistillingTrainer(Trainer):
             ncols=100, disable=not show_progress, leave=False,
         ) as self._bar:  # fmt: skip
             result = super().fit(
-                train_data, valid_data, verbose=verbose, saved=saved, show_progress=False, callback_fn=on_validation
+                train_data,
+                valid_data,
+                verbose=verbose,
+                saved=saved,
+                show_progress=False,
+                callback_fn=on_validation,
             )
         self._bar = None
         return result
@@ -141,9 +148,7 @@ class DistillingTrainer(Trainer):
         )
         return WithBaseBatches(users, train_data) if settings.base_loss_weight else users
 
-    def _train_epoch(
-        self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False
-    ) -> Any:
+    def _train_epoch(self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False) -> Any:
         started = time.perf_counter()
         self._before_epoch(epoch_idx)
         loss = super()._train_epoch(self.batches, epoch_idx, loss_func=self._batch_loss)

@@ -27,7 +27,12 @@ class TeacherEnsembleTrainer(Trainer):
         """As RecBole's ``Trainer.fit``, after the teachers are there."""
         settings = HetCompSettings.from_config(self.config)
         material = gather_material(
-            self.config, settings, train_data, valid_data, with_no_kd=False, tensorboard_dir=self.tensorboard.log_dir
+            self.config,
+            settings,
+            train_data,
+            valid_data,
+            with_no_kd=False,
+            tensorboard_dir=self.tensorboard.log_dir,
         )
         self.model.set_lists(material.ensemble)
         return super().fit(train_data, valid_data, *args, **kwargs)

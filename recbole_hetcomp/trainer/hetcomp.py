@@ -44,7 +44,11 @@ class HetCompTrainer(DistillingTrainer):
     def _curriculum_step(self, epoch: int) -> None:
         assert self.material is not None
         state, report = advance(
-            self.state, self._student_lists(), self.material.trajectories, self.settings.curriculum, self.active
+            self.state,
+            self._student_lists(),
+            self.material.trajectories,
+            self.settings.curriculum,
+            self.active,
         )
         self._enter(state)
         moved = report.advanced.nonzero().flatten()

@@ -126,7 +126,10 @@ def write_result(result: Result, folder: Path, logger: logging.Logger) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     table = result.table()
-    _write(folder / "results.json", lambda path: path.write_text(json.dumps(result.plain(), indent=2, default=str)))
+    _write(
+        folder / "results.json",
+        lambda path: path.write_text(json.dumps(result.plain(), indent=2, default=str)),
+    )
     _write(folder / "results.csv", lambda path: table.to_csv(path, index=False))
     _write(folder / "curves.png", lambda path: draw_curves(result, path))
     shown = table.assign(share_of_ensemble=[f"{share:.1%}" for share in table["share_of_ensemble"]])

@@ -1,4 +1,4 @@
-"""Trains the models that a run needs besides the student, under RecBole's own trainers, or takes them from the store."""
+"""Trains a run's models besides the student under RecBole's own trainers, or takes them from the store."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import recbole.data.utils
 import torch
 from recbole.config import Config
-import recbole.data.utils
 from recbole.sampler import RepeatableSampler, Sampler
-from recbole.utils import get_model, get_trainer, init_seed
+from recbole.utils import ModelType, get_model, get_trainer, init_seed
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
@@ -159,7 +160,10 @@ class Classroom:
         self._own_tensorboard(trainer, lesson)
         loader = self._train_loader(config)
         bigger = config["valid_metric_bigger"]
-        with SnapshotSpool(self.store.root / "spool") as spool, _bar(lesson, trainer.epochs, self.show_progress) as bar:
+        with (
+            SnapshotSpool(self.store.root / "spool") as spool,
+            _bar(lesson, trainer.epochs, self.show_progress) as bar,
+        ):
             recorder = SnapshotRecorder(self.data, spool, lesson.length, lesson.served_length, bigger)
 
             def on_validation(epoch: int, score: float) -> None:
@@ -169,7 +173,12 @@ class Classroom:
                 self.logger.info(f"{lesson.title}: epoch {epoch}, {config['valid_metric']} {score:.6f}")
 
             best, result = trainer.fit(
-                loader, self.valid_data, verbose=False, saved=False, show_progress=False, callback_fn=on_validation
+                loader,
+                self.valid_data,
+                verbose=False,
+                saved=False,
+                show_progress=False,
+                callback_fn=on_validation,
             )
             unobserved, ranks, epochs, scores = spool.build(lesson.snapshots, lesson.spacing, bigger)
         seconds = time.perf_counter() - started
@@ -186,7 +195,7 @@ class Classroom:
             settings=lesson.identity,
             info={
                 "model": config["model"],
-                "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+                "parameters": stored_numbers(model),
                 "seconds": round(seconds, 3),
                 "valid": {key: float(value) for key, value in (result or {}).items()},
             },
@@ -205,6 +214,20 @@ class Classroom:
         if self.tensorboard_dir is not None and hasattr(trainer, "tensorboard"):
             trainer.tensorboard.close()
             trainer.tensorboard = SummaryWriter(str(Path(self.tensorboard_dir) / lesson.label))
+
+
+def stored_numbers(model: Any) -> int:
+    """Numbers that a model has learnt: its trainable parameters, or what a one-step model has fitted."""
+    if model.type != ModelType.TRADITIONAL:
+        return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    fitted = {key: value for key, value in model.other_parameter().items() if key != "interaction_matrix"}
+    return sum(_count_numbers(value) for value in fitted.values())
+
+
+def _count_numbers(value: Any) -> int:
+    if isinstance(value, torch.Tensor):
+        return value.numel()
+    return int(getattr(value, "nnz", None) or np.size(value))
 
 
 def _negative_sampler(config: Config, train: Any) -> Any:

@@ -63,9 +63,7 @@ def test_unobserved_agrees_with_the_oracle(
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     n_users = 5
-    trajectories = [
-        random_trajectory(generator, e, n_users, n_items, width) for e, width in zip(snapshots, widths)
-    ]
+    trajectories = [random_trajectory(generator, e, n_users, n_items, width) for e, width in zip(snapshots, widths)]
     users = torch.tensor([4, 1, 1, 0])
     v = torch.stack([torch.randint(0, e, (len(users),), generator=generator) for e in snapshots], dim=1)
     chosen = Consensus(drawn["T_r"], drawn["T_s"], drawn["weights"], drawn["window"], use_consistency)
@@ -112,9 +110,7 @@ def test_observed_agrees_with_the_oracle(
     for row, user in enumerate(users.tolist()):
         start, stop = observed.offsets[user : user + 2].tolist()
         of_user = [teacher[:, start:stop].tolist() for teacher in ranks]
-        expected = oracles.taught_observed(
-            observed.values[start:stop].tolist(), of_user, v[row].tolist(), k, **drawn
-        )
+        expected = oracles.taught_observed(observed.values[start:stop].tolist(), of_user, v[row].tolist(), k, **drawn)
         assert items[row].tolist() == expected + [PAD] * (k - len(expected))
 
 
@@ -173,9 +169,7 @@ def test_three_thirds_of_a_weight_are_as_much_as_one() -> None:
 def test_equal_observed_items_go_by_id_even_where_rows_are_not_in_order_of_id() -> None:
     observed = Ragged(torch.tensor([0, 2]), torch.tensor([8, 5]))
     ranks = [torch.tensor([[0, 1]]), torch.tensor([[1, 0]])]
-    assert taught_observed(observed, ranks, torch.zeros(1, 2).long(), torch.tensor([0]), 2).tolist() == [
-        [5, 8]
-    ]
+    assert taught_observed(observed, ranks, torch.zeros(1, 2).long(), torch.tensor([0]), 2).tolist() == [[5, 8]]
 
 
 @quick
@@ -220,9 +214,7 @@ def test_a_teacher_of_weight_zero_might_as_well_not_be_there() -> None:
     assert items.tolist() == [[1, 2, PAD, PAD]]
     observed = Ragged(torch.tensor([0, 2]), torch.tensor([5, 8]))
     ranks = [torch.tensor([[1, 0]]), torch.tensor([[0, 1]])]
-    assert taught_observed(observed, ranks, v, user, 2, Consensus(teacher_weights=(1.0, 0.0))).tolist() == [
-        [8, 5]
-    ]
+    assert taught_observed(observed, ranks, v, user, 2, Consensus(teacher_weights=(1.0, 0.0))).tolist() == [[8, 5]]
 
 
 def test_one_teacher_at_its_only_snapshot_is_its_own_ensemble() -> None:
@@ -236,9 +228,7 @@ def test_one_teacher_at_its_only_snapshot_is_its_own_ensemble() -> None:
 def test_users_without_items_and_no_users() -> None:
     observed = Ragged(torch.tensor([0, 0, 1]), torch.tensor([3]))
     ranks = [torch.zeros(2, 1).short()]
-    assert taught_observed(observed, ranks, torch.zeros(1, 1).long(), torch.tensor([0]), 2).tolist() == [
-        [PAD, PAD]
-    ]
+    assert taught_observed(observed, ranks, torch.zeros(1, 1).long(), torch.tensor([0]), 2).tolist() == [[PAD, PAD]]
     none = torch.zeros(0, dtype=torch.int64)
     assert taught_observed(observed, ranks, none.view(0, 1), none, 2).shape == (0, 2)
     lists = torch.full((2, 2, 3), PAD, dtype=torch.int32)

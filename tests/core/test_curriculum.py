@@ -42,9 +42,7 @@ def test_agrees_with_the_oracle_step_by_step(
         before = state
         state, report = advance(before, student, trajectories, chosen, budget=1 + seed % 20)
         lists = [trajectory.tolist() for trajectory in trajectories]
-        v, d_ref = oracles.curriculum_step(
-            v, d_ref, step, student.tolist(), lists, alpha, decay, 4, chosen.T_r, gain
-        )
+        v, d_ref = oracles.curriculum_step(v, d_ref, step, student.tolist(), lists, alpha, decay, 4, chosen.T_r, gain)
         assert state.v.tolist() == v
         assert torch.allclose(state.d_ref, torch.tensor(d_ref, dtype=torch.float64), atol=1e-12)
         assert torch.equal(report.advanced, (state.v != before.v).any(1))
@@ -76,9 +74,7 @@ def test_ready_drifting_and_waiting() -> None:
     closer, report = advance(measured_far, near, [teacher])
     assert closer.v.item() == 1
     assert (report.ready.item(), report.drifting.item()) == (1, 0)
-    assert (
-        closer.d_ref.item() == discrepancy(near, teacher[2], 50).item() == 1.0
-    )  # re-measured to the next one
+    assert closer.d_ref.item() == discrepancy(near, teacher[2], 50).item() == 1.0  # re-measured to the next one
     away, report = advance(measured_near, far, [teacher])
     assert away.v.item() == 1
     assert (report.ready.item(), report.drifting.item()) == (0, 1)

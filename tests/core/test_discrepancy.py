@@ -44,9 +44,7 @@ def test_hand_computed_for_both_gains() -> None:
     K_D=st.integers(1, 20),
     gain=st.sampled_from(GAINS),
 )
-def test_agrees_with_the_oracle(
-    seed: int, n_items: int, lengths: tuple[int, int], K_D: int, gain: str
-) -> None:
+def test_agrees_with_the_oracle(seed: int, n_items: int, lengths: tuple[int, int], K_D: int, gain: str) -> None:
     student, teacher = random_lists(seed, n_items, lengths[0]), random_lists(seed + 1, n_items, lengths[1])
     found = discrepancy(student, teacher, K_D, 10.0, gain)
     assert found.dtype == torch.float64

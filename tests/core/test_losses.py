@@ -109,9 +109,7 @@ def test_gradients_agree_with_finite_differences(
 @losses
 @pytest.mark.parametrize("scale", [30.0, 1e3])
 @pytest.mark.parametrize("seed", range(5))
-def test_gradients_in_float32_stay_finite_and_close_to_float64(
-    name: str, function, scale: float, seed: int
-) -> None:
+def test_gradients_in_float32_stay_finite_and_close_to_float64(name: str, function, scale: float, seed: int) -> None:
     problem = Problem(seed, 16, 120, 100, 10, scale)
     gradients = []
     for dtype in (torch.float32, torch.float64):
@@ -150,9 +148,7 @@ def test_hand_computed() -> None:
 def test_the_lists_of_the_fine_loss_are_cut_at_half_and_a_tenth() -> None:
     scores, rest = normal(1, 1, 20), normal(2, 1)
     behind = [torch.cat((rest[:, None], scores[:, n:]), 1).logsumexp(1) for n in (10, 2)]
-    expected = 0.5 * (
-        plackett_luce_nll(scores[:, :10], behind[0]) + plackett_luce_nll(scores[:, :2], behind[1])
-    )
+    expected = 0.5 * (plackett_luce_nll(scores[:, :10], behind[0]) + plackett_luce_nll(scores[:, :2], behind[1]))
     assert fine_loss(scores[:, :0], scores, rest).item() == pytest.approx(expected.item(), abs=1e-12)
 
 

@@ -182,9 +182,7 @@ def test_other_data_another_name_or_other_settings_are_another_entry(tmp_path: P
     assert store.read("fingerprint", "CML", SETTINGS) is None
     assert store.read("fingerprint", "BPR", {**SETTINGS, "learning_rate": 0.002}) is None
     assert store.read("fingerprint", "BPR", dict(reversed(SETTINGS.items()))) is not None
-    assert (
-        store.read("fingerprint", "BPR", {**SETTINGS, "layers": (64, 32)}) is not None
-    )  # JSON has no tuples
+    assert store.read("fingerprint", "BPR", {**SETTINGS, "layers": (64, 32)}) is not None  # JSON has no tuples
 
 
 @pytest.mark.parametrize("name", ["", "../BPR", "a/b", ".hidden", "a\0b"])
@@ -296,9 +294,7 @@ def test_a_later_format_is_refused_by_name(tmp_path: Path) -> None:
         store.read(*ENTRY)
 
 
-def test_a_sound_file_that_holds_no_trajectory_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sound_file_that_holds_no_trajectory_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Trajectory, "tensors", lambda self: {"unobserved": self.unobserved})
     store = TrajectoryStore(tmp_path)
     store.write(*ENTRY, trajectory())
@@ -388,9 +384,7 @@ def test_a_crash_while_writing_leaves_nothing(
     assert store.read(*ENTRY) is not None
 
 
-def test_a_full_disk_reported_by_safetensors_is_an_oserror(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_reported_by_safetensors_is_an_oserror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 

@@ -60,9 +60,7 @@ def property_file(name: str) -> dict:
 def small_dataset() -> SimpleNamespace:
     sizes = {"user_id": 6, "item_id": 6}
     interactions = Interaction({"user_id": USERS, "item_id": ITEMS})
-    return SimpleNamespace(
-        num=sizes.__getitem__, inter_feat=interactions, uid_field="user_id", iid_field="item_id"
-    )
+    return SimpleNamespace(num=sizes.__getitem__, inter_feat=interactions, uid_field="user_id", iid_field="item_id")
 
 
 def small_cml(**settings) -> CML:
@@ -166,16 +164,12 @@ def test_covariance_penalty_matches_a_naive_loop_and_vanishes_where_uncorrelated
 def cml_batch() -> Interaction:
     user, item = torch.tensor([1, 2, 4]), torch.tensor([1, 3, 2])
     negative = torch.tensor([[3, 2, 1], [4, 5, 5]])  # [S, B]
-    return Interaction(
-        {"user_id": user.repeat(2), "item_id": item.repeat(2), "neg_item_id": negative.reshape(-1)}
-    )
+    return Interaction({"user_id": user.repeat(2), "item_id": item.repeat(2), "neg_item_id": negative.reshape(-1)})
 
 
 @pytest.mark.parametrize("negative_choice", ["all", "hardest"])
 def test_cml_loss_matches_the_definition(negative_choice):
-    model = small_cml(
-        covariance_weight=2.0, margin=0.8, negative_choice=negative_choice, use_rank_weight=True
-    )
+    model = small_cml(covariance_weight=2.0, margin=0.8, negative_choice=negative_choice, use_rank_weight=True)
     with torch.no_grad():
         model.user_embedding.weight.mul_(3)  # outside the ball: the loss is over the projected points
     users = into_unit_ball(model.user_embedding.weight).detach()
@@ -393,9 +387,7 @@ def test_item_vae_names_a_bad_setting(settings, named):
 
 
 def item_loader(seed: int = 1, batch_size: int = 3) -> ItemDataLoader:
-    config = (
-        dict.fromkeys(("transform", "MODEL_TYPE")) | FIELDS | {"train_batch_size": batch_size, "seed": seed}
-    )
+    config = dict.fromkeys(("transform", "MODEL_TYPE")) | FIELDS | {"train_batch_size": batch_size, "seed": seed}
     return ItemDataLoader(config, small_dataset(), None, shuffle=True)
 
 

@@ -9,7 +9,13 @@ from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType, get_model
 from torch import Tensor, nn
 
-from recbole_hetcomp.config import HetCompSettings, backbone_config, model_defaults, read_properties, refuse_misspelt
+from recbole_hetcomp.config import (
+    HetCompSettings,
+    backbone_config,
+    model_defaults,
+    read_properties,
+    refuse_misspelt,
+)
 from recbole_hetcomp.model.scoring import all_item_scores, clear_cache
 
 

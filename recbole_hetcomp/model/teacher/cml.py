@@ -138,7 +138,7 @@ class CML(GeneralRecommender):
 
     input_type = InputType.PAIRWISE
 
-    def __init__(self, config: Any, dataset: Any) -> None:  # noqa: D107
+    def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         self.embedding_size: int = config["embedding_size"]
         self.margin: float = config["margin"]

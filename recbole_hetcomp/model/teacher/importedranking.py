@@ -19,6 +19,7 @@ class ImportedRanking(GeneralRecommender):
     listed score 0.
     """
 
+    lists: Tensor
     type = ModelType.TRADITIONAL
     input_type = InputType.POINTWISE
 

@@ -91,7 +91,7 @@ class ItemVAE(GeneralRecommender):
     bag_users: Tensor
     updates: Tensor
 
-    def __init__(self, config: Any, dataset: Any) -> None:  # noqa: D107
+    def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         self.latent_dimension: int = config["latent_dimension"]
         self.hidden_sizes: list[int] = list(config["mlp_hidden_size"])
