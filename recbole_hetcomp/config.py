@@ -13,7 +13,7 @@ import json
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,9 @@ class HetCompSettings:
         K_D: length at which the discrepancy is measured.
         T_r: temperature of the rank's importance, in ranks.
         T_s: temperature of the consistency, in ranks.
-        teacher_weights: w_m, one per teacher (None: all 1).
+        teacher_weights: w_m, one per teacher (None: from their quality).
+        quality_weighting: β, how much more a better teacher weighs where ``teacher_weights`` is None: w_m =
+            exp(β (q_m / q̄ − 1)) with q_m its validation score and q̄ the teachers' mean; 0 weighs all 1.
         use_consistency: whether the consensus has its consistency term.
         consistency_window: snapshots on each side over which the consistency is measured.
         discrepancy_gain: ``teacher`` or ``position`` (method.md §3).
@@ -180,6 +182,7 @@ class HetCompSettings:
     T_r: float
     T_s: float
     teacher_weights: tuple[float, ...] | None
+    quality_weighting: float
     use_consistency: bool
     consistency_window: int
     discrepancy_gain: str
@@ -229,7 +232,7 @@ class HetCompSettings:
             _at_least(name, getattr(self, name), 1)
         for name in (
             "rest_sample_num",
-            "consistency_window",
+            "consistency_window", "quality_weighting",
             "coarse_weight",
             "fine_weight",
             "base_loss_weight",
@@ -260,7 +263,7 @@ class HetCompSettings:
                 f"teacher_weights has {len(self.teacher_weights)} values for {len(self.teachers)} teachers: one each"
             )
         _check_backbone(self.student_backbone)
-        self.consensus  # noqa: B018 (checks its own values)
+        self.consensus, self.curriculum  # noqa: B018 (they check their own values)
 
     @property
     def consensus(self) -> Consensus:
@@ -272,6 +275,23 @@ class HetCompSettings:
             window=self.consistency_window,
             use_consistency=self.use_consistency,
         )
+
+    def weigh(self, scores: Sequence[float], bigger: bool = True) -> HetCompSettings:
+        """These settings with every teacher's weight decided.
+
+        Args:
+            scores: the teachers' validation scores, in their order.
+            bigger: whether a bigger score is better.
+
+        Returns:
+            Settings whose ``teacher_weights`` are the given ones, or follow from the scores by ``quality_weighting``.
+        """
+        if self.teacher_weights is not None or not self.quality_weighting:
+            return self
+        mean = sum(scores) / len(scores)
+        sign = 1.0 if bigger else -1.0
+        strength = sign * self.quality_weighting / mean if mean else 0.0
+        return replace(self, teacher_weights=tuple(math.exp(strength * (score - mean)) for score in scores))
 
     @property
     def curriculum(self) -> Curriculum:

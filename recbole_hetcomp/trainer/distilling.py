@@ -105,6 +105,7 @@ class DistillingTrainer(Trainer):
         self.material = gather_material(
             self.config, self.settings, train_data, valid_data, self.settings.compare_no_kd, log_dir
         )
+        self.settings = self.material.settings
         self._name_files()
         self._begin(self.material)
         # Whether the teachers were trained or found in the store must not change the student.
@@ -118,7 +119,7 @@ class DistillingTrainer(Trainer):
         def on_validation(epoch: int, score: float) -> None:
             if not self._may_stop():
                 self.cur_step = 0
-            self._note(epoch, valid=score)
+            self._note(epoch, valid=float(score))
             if saved:
                 self._save_resume(epoch, train_data)
             if callback_fn is not None:
@@ -298,7 +299,7 @@ class DistillingTrainer(Trainer):
             dataset=self.config["dataset"],
             seed=self.config["seed"],
             fingerprint=material.data.fingerprint,
-            settings=plain_config(self.config),
+            settings={**plain_config(self.config), **self.settings.plain()},
             history=tuple(self.history),
             teacher_epochs={name: list(teacher.epochs) for name, teacher in material.teachers},
         )

@@ -28,6 +28,7 @@ class Material:
         data: the interactions.
         run: short name of the run, the same whenever the same settings meet the same data.
         teachers: name and trajectory of each teacher, in the order of the settings.
+        settings: the run's settings, with the teachers' weights decided.
         ensemble: the consensus of the final snapshots over every listed item, int32 [U, sum of K'].
         no_kd: the student trained alone, or None.
     """
@@ -35,6 +36,7 @@ class Material:
     data: Interactions
     run: str
     teachers: tuple[tuple[str, Trajectory], ...]
+    settings: HetCompSettings
     ensemble: Tensor
     no_kd: Trajectory | None
 
@@ -97,13 +99,19 @@ def gather_material(
         tensorboard_dir=tensorboard_dir,
     )
     teachers = tuple((lesson.label, classroom.obtain(lesson)) for lesson in lessons)
+    scores = [trajectory.scores[-1] for _, trajectory in teachers]
+    weighed = settings.weigh(scores, config["valid_metric_bigger"])
+    if weighed.teacher_weights is not None:
+        weights = (f"{name} {weight:.2f}" for (name, _), weight in zip(teachers, weighed.teacher_weights))
+        logging.getLogger().info(f"teachers' weights: {', '.join(weights)}")
     no_kd = classroom.obtain(alone) if alone is not None else None
     companions = [lesson.identity for lesson in [*lessons, *([alone] if alone else [])]]
     return Material(
         data=data,
         run=f"{config['model']}-{run_key(config, data.fingerprint, companions)}",
         teachers=teachers,
-        ensemble=ensemble_lists(data, [trajectory for _, trajectory in teachers], settings),
+        settings=weighed,
+        ensemble=ensemble_lists(data, [trajectory for _, trajectory in teachers], weighed),
         no_kd=no_kd,
     )
 

@@ -185,7 +185,7 @@ def test_cml_loss_matches_the_definition(negative_choice):
     hinge = naive_hinge_loss(positive, sampled, 0.8, 5, True, negative_choice)
     points = torch.cat([users[user[:3]], items[item[:3]], items[negative]])
     expected = sum(hinge) / 3 + 2.0 * float(covariance_penalty(points))
-    assert float(model.calculate_loss(batch)) == pytest.approx(expected, rel=1e-5)
+    assert float(model.calculate_loss(batch).detach()) == pytest.approx(expected, rel=1e-5)
 
 
 def test_cml_scores_are_negative_squared_distances_one_way_or_the_other():

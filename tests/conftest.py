@@ -1,0 +1,134 @@
+"""What every test gets: a folder of its own to run in, and no trace of pytest's command line or of earlier loggers.
+
+Nothing here imports RecBole before a fixture asks for it: the tests of ``core`` run without it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PACKAGE_ROOT = Path(__file__).resolve().parents[1]
+
+
+class Messages(logging.Handler):
+    """Keeps the text of every record."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@contextmanager
+def workplace(folder: Path) -> Iterator[list[str]]:
+    """Run inside ``folder`` without pytest's arguments; gives what is logged, and puts the root logger back."""
+    root, argv, before = logging.getLogger(), sys.argv, Path.cwd()
+    handlers, level, messages = root.handlers[:], root.level, Messages()
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)
+    sys.argv = ["test"]
+    root.handlers[:] = [messages]  # RecBole's init_logger adds none of its own where one is
+    root.setLevel(logging.INFO)
+    try:
+        yield messages.lines
+    finally:
+        for handler in root.handlers:
+            if handler not in handlers:
+                handler.close()
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        sys.argv = argv
+        os.chdir(before)
+
+
+@pytest.fixture(autouse=True)
+def log(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """Every test runs in a folder of its own; what it logs is in this list."""
+    with workplace(tmp_path_factory.mktemp("cwd")) as lines:
+        yield lines
+
+
+def tiny(folder: Path, **more: Any) -> dict[str, Any]:
+    """Settings of a run of seconds, all of whose files are below ``folder``."""
+    return {
+        "teachers": ["BPR", "EASE"],
+        "teacher_config": {"BPR": {"epochs": 6, "eval_step": 2}},
+        "epochs": 12,
+        "eval_step": 3,
+        "p": 2,
+        "no_kd_config": {"epochs": 4, "eval_step": 2},
+        "show_progress": False,
+        "store_dir": str(folder / "store"),
+        "result_dir": str(folder / "results"),
+        "checkpoint_dir": str(folder / "checkpoints"),
+        **more,
+    }
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its settings, what run_recbole returned, its log and its folders."""
+
+    settings: dict[str, Any]
+    returned: dict[str, Any]
+    log: tuple[str, ...]
+    folder: Path
+    results: Path
+    checkpoint: Path
+
+
+def run_tiny(folder: Path, model: str = "HetComp", **more: Any) -> Run:
+    """Run a model on ml-100k through RecBole's own run_recbole."""
+    from recbole.quick_start import run_recbole
+
+    import recbole_hetcomp  # noqa: F401
+
+    settings = tiny(folder, **more)
+    with workplace(folder) as lines:
+        returned = run_recbole(model=model, dataset="ml-100k", config_dict=dict(settings))
+    checkpoints = sorted(Path(settings["checkpoint_dir"]).glob(f"*{model}*.pth"), key=lambda file: file.stat().st_mtime)
+    return Run(settings, returned, tuple(lines), folder, Path(settings["result_dir"]), checkpoints[-1])
+
+
+@pytest.fixture(scope="session")
+def tiny_settings() -> Callable[..., dict[str, Any]]:
+    """``tiny_settings(folder, **more)``: settings of a run of seconds below a folder."""
+    return tiny
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
+    """``tiny_run(folder, model="HetComp", **more)``: a run of seconds; without a folder, in a new one.
+
+    All runs without a ``store_dir`` of their own share one store.
+    """
+    shared = tmp_path_factory.mktemp("shared") / "store"
+
+    def run(folder: Path | None = None, model: str = "HetComp", **more: Any) -> Run:
+        return run_tiny(folder or tmp_path_factory.mktemp("run"), model, **{"store_dir": str(shared), **more})
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished_run(tiny_run: Callable[..., Run]) -> Run:
+    """One HetComp run with all defaults of ``tiny_settings``; the first to fill the shared store."""
+    return tiny_run()
+
+
+@pytest.fixture(scope="session")
+def subprocess_environment() -> dict[str, str]:
+    """Environment in which a new Python finds this checkout."""
+    path = os.pathsep.join([str(PACKAGE_ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}

@@ -1,0 +1,98 @@
+"""The package's modules import one way only, and name no device."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "recbole_hetcomp"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# What each part of the package may not import, read from the inside out (design.md).
+COMMANDS = {"cli"}
+PIPELINES = {"quick_start", "tune", "benchmark", "export"} | COMMANDS
+ABOVE_TRAINER = {"registry"} | PIPELINES
+ABOVE_MODEL = {"trainer"} | ABOVE_TRAINER
+FORBIDDEN = {
+    "model": ABOVE_MODEL,
+    "config": ABOVE_MODEL | {"model"},
+    "checkpoint": ABOVE_MODEL | {"model"},
+    "interactions": ABOVE_MODEL | {"model"},
+    "data": ABOVE_MODEL | {"model"},
+    "loaders": ABOVE_MODEL,
+    "compat": ABOVE_MODEL | {"model"},
+    "trainer": ABOVE_TRAINER,
+    "registry": PIPELINES,
+    "quick_start": COMMANDS,
+    "tune": COMMANDS,
+    "benchmark": COMMANDS,
+    "export": COMMANDS,
+    "cli": set(),
+    "version": {"core", "config"} | ABOVE_MODEL,
+}
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Full names of all that a module imports, wherever in it, except for type checkers."""
+    for node in statements(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import in line {node.lineno}"
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from statements(child)
+
+
+def part(name: str) -> str:
+    """``recbole_hetcomp.trainer.results`` is of the part ``trainer``."""
+    return (name.split(".") + [""])[1]
+
+
+def part_of(file: Path) -> str:
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def own_imports(file: Path) -> list[str]:
+    return [name for name in imports(file) if name.split(".")[0] == "recbole_hetcomp"]
+
+
+def test_every_part_of_the_package_has_its_place():
+    parts = {part_of(file) for file in MODULES} - {"__init__", "core"}
+    assert parts <= set(FORBIDDEN), f"say what {sorted(parts - set(FORBIDDEN))} may not import"
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_run_one_way(file):
+    forbidden = FORBIDDEN.get(part_of(file), set())
+    against = [name for name in own_imports(file) if part(name) in forbidden]
+    assert against == []
+
+
+@pytest.mark.parametrize("file", sorted((PACKAGE / "core").rglob("*.py")), ids=lambda file: file.name)
+def test_core_needs_torch_and_the_standard_library_only(file):
+    outside = [name for name in imports(file) if name.split(".")[0] == "recbole_hetcomp" and part(name) != "core"]
+    assert outside == []
+    frameworks = {"recbole", "ray", "pandas", "scipy", "sklearn", "matplotlib", "yaml", "tqdm", "hyperopt"}
+    assert [name for name in imports(file) if name.split(".")[0] in frameworks] == []
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_no_module_names_a_device(file):
+    assert re.findall(r"cuda:\d", file.read_text(encoding="utf-8")) == []
+
+
+def test_the_check_sees_a_wrong_import(tmp_path):
+    file = tmp_path / "module.py"
+    file.write_text("def f():\n    from recbole_hetcomp.cli import main\nimport recbole_hetcomp.trainer.results as r\n")
+    assert [part(name) for name in own_imports(file)] == ["cli", "trainer"]
