@@ -53,7 +53,7 @@ setup(
         "pyarrow<18",  # newer ones need NumPy 2
         "setuptools<81",  # Ray 2.6 imports pkg_resources
         "safetensors>=0.4",
-        "matplotlib>=3.5",
+        "matplotlib>=3.6",
         "pyyaml>=5.1",
         "tabulate>=0.8.10",
         "tqdm>=4.48",

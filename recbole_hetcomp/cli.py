@@ -76,6 +76,7 @@ def _normalise(rest: Sequence[str]) -> list[str]:
 
 
 def _run(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    from recbole_hetcomp.core import CorruptTrajectoryError
     from recbole_hetcomp.quick_start import run
 
     settings = _normalise(rest)
@@ -91,7 +92,7 @@ def _run(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     sys.argv = [sys.argv[0], *settings]
     try:
         run(arguments.model, arguments.dataset, files or None)
-    except (ValueError, TypeError, OSError, NotImplementedError) as error:
+    except (ValueError, TypeError, OSError, NotImplementedError, CorruptTrajectoryError) as error:
         if "--state=DEBUG" in settings:
             raise
         print(f"error: {error}", file=sys.stderr)

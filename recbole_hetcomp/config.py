@@ -232,7 +232,8 @@ class HetCompSettings:
             _at_least(name, getattr(self, name), 1)
         for name in (
             "rest_sample_num",
-            "consistency_window", "quality_weighting",
+            "consistency_window",
+            "quality_weighting",
             "coarse_weight",
             "fine_weight",
             "base_loss_weight",
@@ -439,6 +440,25 @@ def refuse_misspelt(config: Config) -> None:
         if near or key.lower().startswith("hetcomp"):
             raise ValueError(f"unknown setting {key!r}{_did_you_mean(key, ours)}")
         logging.getLogger().warning(f"setting {key!r} is read by nobody in this run")
+
+
+def check_data_files(config: Config) -> None:
+    """Refuse a data set that is not there, before RecBole tries to download it.
+
+    Raises:
+        FileNotFoundError: names the file that was looked for and what to give.
+    """
+    if config["dataset"] == "ml-100k" or config["dataset_save_path"] or config["dataloaders_save_path"]:
+        return
+    folder, name = Path(config["data_path"]), config["dataset"]
+    parts = [f"{name}.{part}.inter" for part in config["benchmark_filename"] or []] or [f"{name}.inter"]
+    for part in parts:
+        if not (folder / part).is_file():
+            raise FileNotFoundError(
+                f"data set {name!r}: {folder / part} does not exist. Give --data_path=FOLDER with "
+                f"FOLDER/{name}/{part} in RecBole's atomic format, or use ml-100k, which ships inside RecBole "
+                "(RecBole's own download links answer 'Access Denied')"
+            )
 
 
 def backbone_config(config: Config, settings: HetCompSettings) -> Config:

@@ -66,6 +66,7 @@ def tiny(folder: Path, **more: Any) -> dict[str, Any]:
         "teacher_config": {"BPR": {"epochs": 6, "eval_step": 2}},
         "epochs": 12,
         "eval_step": 3,
+        "learning_rate": 0.005,
         "p": 2,
         "no_kd_config": {"epochs": 4, "eval_step": 2},
         "show_progress": False,

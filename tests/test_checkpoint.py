@@ -24,7 +24,6 @@ from recbole_hetcomp.checkpoint import (
 )
 
 
-
 def assert_same_config(one: Config, other: Config) -> None:
     assert set(one.final_config_dict) == set(other.final_config_dict)
     for key, value in one.final_config_dict.items():

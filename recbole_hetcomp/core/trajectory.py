@@ -285,7 +285,7 @@ class TrajectoryStore:
         temporary: Path | None = None
         try:
             entry.parent.mkdir(parents=True, exist_ok=True)
-            _remove_abandoned(entry)
+            _remove_abandoned(entry.parent, f"{_TEMPORARY}{entry.name}-*")
             temporary = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{entry.name}-", dir=entry.parent))
             _write_entry(temporary, tensors, content)
             self._publish(temporary, entry, fingerprint, name, settings)
@@ -354,6 +354,7 @@ class SnapshotSpool:
     def __init__(self, directory: Path | str) -> None:
         """Make an empty scratch directory within ``directory``."""
         Path(directory).mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(Path(directory), "spool-*")
         self.directory = Path(tempfile.mkdtemp(prefix="spool-", dir=directory))
         self.epochs: list[int] = []
         self.scores: list[float] = []
@@ -518,9 +519,9 @@ def _sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _remove_abandoned(entry: Path) -> None:
-    """Delete what writers of this entry left who were killed more than a day ago."""
-    for directory in entry.parent.glob(f"{_TEMPORARY}{entry.name}-*"):
+def _remove_abandoned(folder: Path, pattern: str) -> None:
+    """Delete what writers left who were killed more than a day ago."""
+    for directory in folder.glob(pattern):
         try:
             abandoned = time.time() - directory.stat().st_mtime > _ABANDONED_AFTER_SECONDS
         except FileNotFoundError:  # its writer has just finished

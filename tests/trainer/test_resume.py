@@ -34,7 +34,9 @@ def differences(one: Any, other: Any, place: str = "") -> list[str]:
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)) and len(one) == len(other):
         return [line for n, pair in enumerate(zip(one, other)) for line in differences(*pair, f"{place}/{n}")]
     if isinstance(one, torch.Tensor):
-        same = one.dtype == other.dtype and one.shape == other.shape and torch.equal(one.nan_to_num(), other.nan_to_num())
+        same = (
+            one.dtype == other.dtype and one.shape == other.shape and torch.equal(one.nan_to_num(), other.nan_to_num())
+        )
     else:
         same = one == other
     return [] if same else [f"{place}: {one} and {other}"]
@@ -163,7 +165,7 @@ def test_a_run_killed_when_early_stopping_had_decided_does_not_train_on(monkeypa
 
 def test_other_settings_do_not_resume(monkeypatch, tiny_run, finished_run, tmp_path):
     interrupted(monkeypatch, tiny_run, tmp_path, after=2)
-    other = tiny_run(tmp_path, learning_rate=0.01)
+    other = tiny_run(tmp_path, learning_rate=0.02)
     assert any("not resumed" in line for line in other.log)
     assert any("epoch 0 training" in line for line in other.log)
 
@@ -192,7 +194,12 @@ def test_random_states_come_back():
 
     def draws() -> list[float]:
         values = torch.rand(1), torch.rand(1, generator=generator), torch.randn(1)
-        return [float(value) for value in values] + [random.random(), random.gauss(0, 1), np.random.rand(), np.random.randn()]
+        return [float(value) for value in values] + [
+            random.random(),
+            random.gauss(0, 1),
+            np.random.rand(),
+            np.random.randn(),
+        ]
 
     draws()
     state = random_state(generator)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from recbole_hetcomp.config import (
     HetCompSettings,
     backbone_config,
+    check_data_files,
     model_defaults,
     read_properties,
     refuse_misspelt,
@@ -43,6 +44,7 @@ class DistilledStudent(GeneralRecommender):
     def configure(cls, config: Any) -> None:
         """Check the settings when a Config is built, and make RecBole's loader the one that the backbone needs."""
         refuse_misspelt(config)
+        check_data_files(config)
         settings = HetCompSettings.from_config(config)
         backbone = get_model(settings.student_backbone)
         if hasattr(backbone, "input_type"):
