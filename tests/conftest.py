@@ -68,6 +68,7 @@ def tiny(folder: Path, **more: Any) -> dict[str, Any]:
         "eval_step": 3,
         "learning_rate": 0.005,
         "p": 2,
+        "quality_weighting": 0.0,
         "no_kd_config": {"epochs": 4, "eval_step": 2},
         "show_progress": False,
         "store_dir": str(folder / "store"),
@@ -99,7 +100,8 @@ def run_tiny(folder: Path, model: str = "HetComp", **more: Any) -> Run:
     with workplace(folder) as lines:
         returned = run_recbole(model=model, dataset="ml-100k", config_dict=dict(settings))
     checkpoints = sorted(Path(settings["checkpoint_dir"]).glob(f"*{model}*.pth"), key=lambda file: file.stat().st_mtime)
-    return Run(settings, returned, tuple(lines), folder, Path(settings["result_dir"]), checkpoints[-1])
+    results = Path(settings["result_dir"] or folder / "results")
+    return Run(settings, returned, tuple(lines), folder, results, checkpoints[-1])
 
 
 @pytest.fixture(scope="session")

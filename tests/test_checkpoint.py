@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import recbole.quick_start
 import torch
 from recbole.config import Config
 from recbole.data.interaction import Interaction

