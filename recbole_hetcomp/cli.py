@@ -89,6 +89,10 @@ def _run(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     if missing:
         print(f"error: config file {missing[0]!r} does not exist", file=sys.stderr)
         return 2
+    problem = _model_problem(arguments.model)
+    if problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
     sys.argv = [sys.argv[0], *settings]
     try:
         run(arguments.model, arguments.dataset, files or None)
@@ -98,6 +102,20 @@ def _run(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _model_problem(name: str) -> str | None:
+    """Why RecBole cannot find a model, or None if it can."""
+    from recbole.utils import get_model
+
+    from recbole_hetcomp.config import closest, general_models
+
+    try:
+        get_model(name)
+    except (ValueError, AttributeError, ImportError) as error:
+        near = closest(name, general_models())
+        return f"unknown model {name!r}" + (f"; did you mean {near!r}?" if near else "") + f" ({error})"
+    return None
 
 
 def _models(arguments: argparse.Namespace, rest: Sequence[str]) -> int:

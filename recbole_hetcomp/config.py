@@ -220,6 +220,7 @@ class HetCompSettings:
         values = {name: _coerce(name, config[name], kind) for name, kind in _KINDS.items()}
         settings = cls(**values)
         settings._check()
+        _at_least("eval_step", config["eval_step"], 1)
         return settings
 
     def _check(self) -> None:
@@ -496,7 +497,8 @@ def companion_config(config: Config, name: str, given: Mapping[str, Any], defaul
         defaults: settings that win over RecBole's defaults only.
 
     Raises:
-        ValueError: a key in ``given`` is one that the model does not have; names the closest one.
+        ValueError: a key in ``given`` is one that the model does not have, and names the closest one; or the model
+            would never be validated.
     """
     kept = {key: config[key] for key in _DATA if key in config and is_plain(config[key])}
     root = data_root(config)
@@ -511,6 +513,10 @@ def companion_config(config: Config, name: str, given: Mapping[str, Any], defaul
             near = closest(key, known)
             hint = f"; did you mean {near!r}?" if near else f". Allowed: {', '.join(known)}."
             raise ValueError(f"unknown setting {key!r} for {name}{hint}")
+    if made["eval_step"] < 1:
+        raise ValueError(
+            f"eval_step={made['eval_step']} for {name} is not allowed: at least 1, a snapshot needs a validation"
+        )
     made["device"] = config["device"]
     return made
 
@@ -527,9 +533,8 @@ def no_kd_config(config: Config, settings: HetCompSettings) -> Config:
         if key in config.external_config_dict:
             size[key] = config[key]
     _spread_embedding_size(size, settings.student_backbone, set(config.external_config_dict))
-    return companion_config(
-        config, settings.student_backbone, {**size, **settings.student_config, **settings.no_kd_config}, {}
-    )
+    given = {**settings.student_config, **settings.no_kd_config}
+    return companion_config(config, settings.student_backbone, given, size)
 
 
 def training_identity(config: Config) -> dict[str, Any]:

@@ -11,12 +11,15 @@ import functools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import recbole
 import recbole.data.utils
 import recbole.model.general_recommender as general_recommender
+import recbole.quick_start
 import recbole.quick_start.quick_start as recbole_quick_start
 import recbole.trainer
 from recbole.config import Config
@@ -85,7 +88,10 @@ def register_model(model: type, trainer: type | None = None, loader: type | None
     if trainer is not None and hasattr(recbole.trainer, f"{name}Trainer"):
         raise ValueError(f"trainer name '{name}Trainer' is taken in recbole.trainer")
     _REGISTERED[name] = Registration(model, trainer, loader)
-    sys.modules[f"recbole.model.general_recommender.{name.lower()}"] = sys.modules[model.__module__]
+    alias = ModuleType(f"recbole.model.general_recommender.{name.lower()}", f"Where RecBole looks for {name}.")
+    alias.__spec__ = ModuleSpec(alias.__name__, None)
+    setattr(alias, name, model)
+    sys.modules[alias.__name__] = alias
     setattr(general_recommender, name, model)
     if trainer is not None:
         setattr(recbole.trainer, f"{name}Trainer", trainer)
@@ -117,6 +123,7 @@ def register() -> None:
     _wrap(Config, "__init__", _with_configuration)
     _wrap(recbole.data.utils, "get_dataloader", _with_plugin_loaders)
     _wrap(recbole_quick_start, "run_recboles", _in_spawned_processes)
+    recbole.quick_start.run_recboles = recbole_quick_start.run_recboles  # the package's own reference to it
     register_model(CML)
     register_model(ItemVAE, loader=ItemDataLoader)
     register_model(ImportedRanking)

@@ -56,7 +56,7 @@ def statements(node: ast.AST) -> Iterator[ast.AST]:
 
 def part(name: str) -> str:
     """``recbole_hetcomp.trainer.results`` is of the part ``trainer``."""
-    return (name.split(".") + [""])[1]
+    return name.split(".")[1] if "." in name else ""
 
 
 def part_of(file: Path) -> str:

@@ -42,7 +42,8 @@ FIRST_RECBOLE_THEN_PLUGIN = """
 
     def snapshot():
         files = [file for file in sorted(package.rglob("*")) if "__pycache__" not in file.parts]
-        return hashlib.sha256(repr([(str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in files]).encode()).hexdigest()
+        stamps = [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files]
+        return hashlib.sha256(repr(stamps).encode()).hexdigest()
 
     before = snapshot()
     from recbole.config import Config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import random
 import time
 from collections.abc import Callable
@@ -212,6 +213,7 @@ class DistillingTrainer(Trainer):
             "train_loss_dict": dict(self.train_loss_dict),
             "history": self.history,
             "seconds": self.seconds,
+            "counters": counters(self.model.backbone),
             "random": random_state(self.generator, train_data.generator),
         }
         save_atomically(state, self.result_dir / RESUME_FILE)
@@ -222,7 +224,10 @@ class DistillingTrainer(Trainer):
         assert self.material is not None
         if not file.exists():
             return False
-        state = torch.load(file, map_location=self.device, weights_only=True)
+        try:
+            state = torch.load(file, map_location=self.device, weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise ValueError(f"{file} is damaged: delete it, or give resume=False, to start anew ({error})") from error
         if state.get("run") != self.material.run:
             self.logger.warning(f"{file} belongs to run {state.get('run')}, not to {self.material.run}: not resumed")
             return False
@@ -237,6 +242,8 @@ class DistillingTrainer(Trainer):
         self.model.load_other_parameter(state["other_parameter"])
         self.optimizer.load_state_dict(state["optimizer"])
         self._load_method_state(state["method"])
+        for name, value in state["counters"].items():
+            setattr(self.model.backbone, name, value)
         restore_random_state(state["random"], self.generator, train_data.generator)
         self.logger.info(f"resumed at epoch {self.start_epoch} from {file}")
         return True
@@ -313,6 +320,11 @@ class DistillingTrainer(Trainer):
             return dict(super().evaluate(eval_data, load_best_model=False))
         finally:
             self.model = student
+
+
+def counters(model: Any) -> dict[str, Any]:
+    """Plain numbers that a model counts up while it trains (MultiVAE's annealing step) outside its state dict."""
+    return {name: value for name, value in vars(model).items() if type(value) in (int, float)}
 
 
 def random_state(*generators: torch.Generator) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from recbole_hetcomp.core import PAD, Trajectory, TrajectoryStore, taught_unobse
 from recbole_hetcomp.interactions import Interactions
 from recbole_hetcomp.trainer.teaching import Classroom, Lesson, no_kd_lesson, teacher_lessons
 
+DOMINANT_SHARE = 0.8  # of the teachers' weight, above which an ensemble is hardly one
+
 
 @dataclass(frozen=True)
 class Material:
@@ -104,6 +106,11 @@ def gather_material(
     if weighed.teacher_weights is not None:
         weights = (f"{name} {weight:.2f}" for (name, _), weight in zip(teachers, weighed.teacher_weights))
         logging.getLogger().info(f"teachers' weights: {', '.join(weights)}")
+        if len(teachers) > 1 and max(weighed.teacher_weights) > DOMINANT_SHARE * sum(weighed.teacher_weights):
+            logging.getLogger().warning(
+                f"one teacher has more than {DOMINANT_SHARE:.0%} of the weight, the ensemble is hardly one; "
+                "lower quality_weighting, give teacher_weights, or leave the weak teachers out"
+            )
     no_kd = classroom.obtain(alone) if alone is not None else None
     companions = [lesson.identity for lesson in [*lessons, *([alone] if alone else [])]]
     return Material(
