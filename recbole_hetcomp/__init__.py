@@ -25,6 +25,10 @@ _PUBLIC = {
 }
 
 if importlib.util.find_spec("recbole") is not None:
+    from recbole_hetcomp import compat as _compat
+
+    _compat.silence_pkg_resources_warning()  # before RecBole imports Ray
+
     from recbole_hetcomp import registry as _registry
 
     _registry.register()

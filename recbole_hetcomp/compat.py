@@ -66,6 +66,16 @@ def silence_grad_scaler_warning() -> None:
         warnings.filterwarnings("ignore", message=r".*torch\.cuda\.amp\.GradScaler.*", category=FutureWarning)
 
 
+def silence_pkg_resources_warning() -> None:
+    """Hide the notice that Ray's first import prints.
+
+    Reason: Ray <= 2.6.3, which RecBole imports, uses ``pkg_resources``, and setuptools 67 to 80 warn of its removal.
+    ``setup.py`` keeps setuptools below 81, so the user can do nothing about it.
+    """
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated as an API", category=UserWarning)
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated as an API", category=DeprecationWarning)
+
+
 def apply(revive: Callable[[dict], dict]) -> None:
     """Apply every shim that this machine's libraries need. Harmless when called again."""
     load_recbole_checkpoints(revive)
