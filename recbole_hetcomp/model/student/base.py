@@ -8,6 +8,7 @@ import torch
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType, get_model
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from recbole_hetcomp.config import (
     HetCompSettings,
@@ -77,7 +78,8 @@ class DistilledStudent(GeneralRecommender):
         if factors is None:
             return all_item_scores(self.backbone, users, self.n_items).gather(1, items)
         user_factors, item_factors = factors
-        return torch.einsum("bd,bld->bl", user_factors, item_factors[items])
+        # embedding(), not indexing: with several threads the latter adds up gradients in an order that varies.
+        return torch.einsum("bd,bld->bl", user_factors, embedding(items, item_factors))
 
     def calculate_loss(self, interaction: Any) -> Tensor:
         """The backbone's own loss on a batch of interactions."""
@@ -107,7 +109,7 @@ def dot_product_factors(backbone: Any, users: Tensor) -> tuple[Tensor, Tensor] |
         return backbone.user_embedding(users), backbone.item_embedding.weight
     if name == "LightGCN":
         user_factors, item_factors = backbone.forward()
-        return user_factors[users], item_factors
+        return embedding(users, user_factors), item_factors
     return None
 
 
