@@ -65,8 +65,6 @@ setup(
             "ruff==0.14.4",
             "mypy==1.18.2",
             "types-PyYAML",
-            "psutil",
-            "pytest-timeout",
         ],
     },
     entry_points={

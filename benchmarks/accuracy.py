@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def run_seed(dataset: str, seed: int, folder: Path, settings: list[str]) -> dict:
-    """Run the main job in its own process, unless its result is there; returns results.json and its peak RSS."""
+    """Run the main job in its own process, unless its result is there; returns results.json."""
     result, cost = folder / "results.json", folder / "cost.json"
     if not (result.exists() and cost.exists()):
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def report(runs: pd.DataFrame, summary: pd.DataFrame) -> str:
     for metric, by_seed in values.items():
         share = by_seed["HetComp"] / by_seed["TeacherEnsemble"]
         gain = by_seed["HetComp"] / by_seed["NoKD"] - 1
-        teachers = by_seed[[name for name in runs.loc[runs["role"] == "teacher", "name"].unique()]]
+        teachers = by_seed[runs.loc[runs["role"] == "teacher", "name"].unique()]
         above = by_seed["TeacherEnsemble"] / teachers.max(axis=1) - 1
         compared.append(
             {

@@ -108,13 +108,12 @@ def _model_problem(name: str) -> str | None:
     """Why RecBole cannot find a model, or None if it can."""
     from recbole.utils import get_model
 
-    from recbole_hetcomp.config import closest, general_models
+    from recbole_hetcomp.config import general_models, suggestion
 
     try:
         get_model(name)
     except (ValueError, AttributeError, ImportError) as error:
-        near = closest(name, general_models())
-        return f"unknown model {name!r}" + (f"; did you mean {near!r}?" if near else "") + f" ({error})"
+        return f"unknown model {name!r}{suggestion(name, general_models())} ({error})"
     return None
 
 

@@ -122,9 +122,18 @@ def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     return by_lower[found[0]] if found else None
 
 
-def _did_you_mean(name: str, known: Sequence[str]) -> str:
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """What an error message adds after an unknown name: the closest known one, or nothing.
+
+    >>> suggestion("LightGCM", ["BPR", "LightGCN"])
+    "; did you mean 'LightGCN'?"
+    """
     near = closest(name, known)
-    return (f"; did you mean {near!r}?" if near else "") + f" Allowed: {', '.join(known)}."
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def _did_you_mean(name: str, known: Sequence[str]) -> str:
+    return f"{suggestion(name, known)} Allowed: {', '.join(known)}."
 
 
 @dataclass(frozen=True)
@@ -462,6 +471,18 @@ def check_data_files(config: Config) -> None:
             )
 
 
+def checked_settings(config: Config) -> HetCompSettings:
+    """The settings of a Config that the user has just given: its keys, its data set and its values checked.
+
+    Raises:
+        ValueError, TypeError: a key is misspelt, or a value is not allowed.
+        FileNotFoundError: the data set is not there.
+    """
+    refuse_misspelt(config)
+    check_data_files(config)
+    return HetCompSettings.from_config(config)
+
+
 def backbone_config(config: Config, settings: HetCompSettings) -> Config:
     """The run's Config as the student's backbone is to see it: under its own name and with ``student_config``."""
     view = copy.copy(config)
@@ -510,8 +531,7 @@ def companion_config(config: Config, name: str, given: Mapping[str, Any], defaul
     known = sorted(set(made.internal_config_dict) | set(defaults) | set(kept))
     for key in given:
         if key not in known:
-            near = closest(key, known)
-            hint = f"; did you mean {near!r}?" if near else f". Allowed: {', '.join(known)}."
+            hint = suggestion(key, known) or f". Allowed: {', '.join(known)}."
             raise ValueError(f"unknown setting {key!r} for {name}{hint}")
     if made["eval_step"] < 1:
         raise ValueError(

@@ -23,6 +23,7 @@ from recbole_hetcomp.model.teacher.importedranking import ImportedRanking
 from recbole_hetcomp.trainer.batches import PairedBatch, UserBatches, WithBaseBatches
 from recbole_hetcomp.trainer.material import Material, gather_material
 from recbole_hetcomp.trainer.results import Result, Row, write_result
+from recbole_hetcomp.trainer.teaching import stored_numbers
 
 RESUME_FILE = "resume.pt"
 
@@ -213,7 +214,6 @@ class DistillingTrainer(Trainer):
             "train_loss_dict": dict(self.train_loss_dict),
             "history": self.history,
             "seconds": self.seconds,
-            "counters": counters(self.model.backbone),
             "random": random_state(self.generator, train_data.generator),
         }
         save_atomically(state, self.result_dir / RESUME_FILE)
@@ -242,8 +242,6 @@ class DistillingTrainer(Trainer):
         self.model.load_other_parameter(state["other_parameter"])
         self.optimizer.load_state_dict(state["optimizer"])
         self._load_method_state(state["method"])
-        for name, value in state["counters"].items():
-            setattr(self.model.backbone, name, value)
         restore_random_state(state["random"], self.generator, train_data.generator)
         self.logger.info(f"resumed at epoch {self.start_epoch} from {file}")
         return True
@@ -296,7 +294,7 @@ class DistillingTrainer(Trainer):
                 Row("NoKD", "student", self._list_metrics(alone.served, test_data), alone.info["valid"],
                     alone.info["parameters"], alone.info["seconds"])
             )  # fmt: skip
-        parameters = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        parameters = stored_numbers(self.model)
         valid = self.best_valid_result or {}
         rows.append(Row(self.config["model"], "student", dict(student), dict(valid), parameters, self.seconds))
         return Result(
@@ -320,11 +318,6 @@ class DistillingTrainer(Trainer):
             return dict(super().evaluate(eval_data, load_best_model=False))
         finally:
             self.model = student
-
-
-def counters(model: Any) -> dict[str, Any]:
-    """Plain numbers that a model counts up while it trains (MultiVAE's annealing step) outside its state dict."""
-    return {name: value for name, value in vars(model).items() if type(value) in (int, float)}
 
 
 def random_state(*generators: torch.Generator) -> dict[str, Any]:

@@ -101,16 +101,8 @@ def gather_material(
         tensorboard_dir=tensorboard_dir,
     )
     teachers = tuple((lesson.label, classroom.obtain(lesson)) for lesson in lessons)
-    scores = [trajectory.scores[-1] for _, trajectory in teachers]
-    weighed = settings.weigh(scores, config["valid_metric_bigger"])
-    if weighed.teacher_weights is not None:
-        weights = (f"{name} {weight:.2f}" for (name, _), weight in zip(teachers, weighed.teacher_weights))
-        logging.getLogger().info(f"teachers' weights: {', '.join(weights)}")
-        if len(teachers) > 1 and max(weighed.teacher_weights) > DOMINANT_SHARE * sum(weighed.teacher_weights):
-            logging.getLogger().warning(
-                f"one teacher has more than {DOMINANT_SHARE:.0%} of the weight, the ensemble is hardly one; "
-                "lower quality_weighting, give teacher_weights, or leave the weak teachers out"
-            )
+    weighed = settings.weigh([teacher.scores[-1] for _, teacher in teachers], config["valid_metric_bigger"])
+    _report_weights(weighed)
     no_kd = classroom.obtain(alone) if alone is not None else None
     companions = [lesson.identity for lesson in [*lessons, *([alone] if alone else [])]]
     return Material(
@@ -137,6 +129,21 @@ def ensemble_lists(data: Interactions, teachers: Sequence[Trajectory], settings:
     items, _ = taught_unobserved(trajectories, last.expand(len(users), -1), users, length, settings.consensus)
     lists[users] = items.int()
     return lists
+
+
+def _report_weights(settings: HetCompSettings) -> None:
+    """Say how much each teacher counts, where they do not all count the same."""
+    weights = settings.teacher_weights
+    if weights is None:
+        return
+    logger = logging.getLogger()
+    named = (f"{name} {weight:.2f}" for name, weight in zip(settings.teachers, weights))
+    logger.info(f"teachers' weights: {', '.join(named)}")
+    if len(weights) > 1 and max(weights) > DOMINANT_SHARE * sum(weights):
+        logger.warning(
+            f"one teacher has more than {DOMINANT_SHARE:.0%} of the weight, the ensemble is hardly one; "
+            "lower quality_weighting, give teacher_weights, or leave the weak teachers out"
+        )
 
 
 def _report_data(data: Interactions, settings: HetCompSettings, valid: Any) -> None:

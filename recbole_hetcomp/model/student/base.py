@@ -13,10 +13,9 @@ from torch.nn.functional import embedding
 from recbole_hetcomp.config import (
     HetCompSettings,
     backbone_config,
-    check_data_files,
+    checked_settings,
     model_defaults,
     read_properties,
-    refuse_misspelt,
 )
 from recbole_hetcomp.model.scoring import all_item_scores, clear_cache
 
@@ -44,9 +43,7 @@ class DistilledStudent(GeneralRecommender):
     @classmethod
     def configure(cls, config: Any) -> None:
         """Check the settings when a Config is built, and make RecBole's loader the one that the backbone needs."""
-        refuse_misspelt(config)
-        check_data_files(config)
-        settings = HetCompSettings.from_config(config)
+        settings = checked_settings(config)
         backbone = get_model(settings.student_backbone)
         if hasattr(backbone, "input_type"):
             config["MODEL_INPUT_TYPE"] = backbone.input_type
@@ -94,8 +91,13 @@ class DistilledStudent(GeneralRecommender):
         return self.backbone.full_sort_predict(interaction)
 
     def other_parameter(self) -> dict[str, Any]:
-        """The backbone's state outside its state dict, without caches."""
-        return {key: value for key, value in self.backbone.other_parameter().items() if not key.startswith("restore_")}
+        """The backbone's state outside its state dict, without caches.
+
+        Plain numbers are part of it: some of RecBole's models count their updates in one (MultiVAE's annealing).
+        """
+        named = self.backbone.other_parameter().items()
+        numbers = {key: value for key, value in vars(self.backbone).items() if type(value) in (int, float)}
+        return {**numbers, **{key: value for key, value in named if not key.startswith("restore_")}}
 
     def load_other_parameter(self, para: dict[str, Any] | None) -> None:
         """Give the backbone back what :meth:`other_parameter` took."""

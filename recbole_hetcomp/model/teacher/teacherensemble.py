@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from recbole_hetcomp.config import HetCompSettings, check_data_files, refuse_misspelt
+from recbole_hetcomp.config import checked_settings
 from recbole_hetcomp.model.teacher.importedranking import ImportedRanking
 
 
@@ -21,6 +21,4 @@ class TeacherEnsemble(ImportedRanking):
     @classmethod
     def configure(cls, config: Any) -> None:
         """Check the settings when a Config is built."""
-        refuse_misspelt(config)
-        check_data_files(config)
-        HetCompSettings.from_config(config)
+        checked_settings(config)
