@@ -29,6 +29,15 @@ from recbole_hetcomp.core import Consensus, Curriculum
 
 PRESETS = ("paper", "authors")
 SERVED_LENGTH = 100  # items of a teacher's serving-time list kept at least, for metrics at other cut-offs
+LEAST_MEMORY = 16  # MiB
+
+# What part of the memory budget one matrix is: the scores of a block of users are float32 and held up to four times
+# (a model's product, a copy without the history, what a selection needs); the lists' computations, which run in blocks
+# of their own, hold up to sixteen int64 matrices of one size.
+_BYTES_PER_SCORE = 16
+_BYTES_PER_ELEMENT = 128
+EXACT_UP_TO = 50_000  # items of a catalogue whose rest is not sampled by itself
+REST_DRAWS = 8192  # draws a batch on a larger one
 
 # Keys that say where and how loudly a run works, not what it computes.
 _PLACE = {
@@ -53,6 +62,7 @@ _PLACE = {
     "resume",
     "teacher_rebuild",
     "eval_batch_size",
+    "memory_budget_mb",
     "nproc",
     "world_size",
     "ip",
@@ -168,7 +178,8 @@ class HetCompSettings:
         base_loss_weight: weight of the backbone's own loss.
         user_sampling: ``user`` (each once an epoch) or ``interaction`` (users of a batch of interactions).
         user_batch_size: users in a step with ``user_sampling: user``.
-        rest_sample_num: S, items drawn to estimate R_u; 0 means exact.
+        rest_sample_num: S, items drawn to estimate R_u; 0 means exact, None decides by the catalogue's size.
+        rest_sample_shared: whether a batch's users share their S draws.
         student_backbone: RecBole model that the student is.
         student_config: settings of the backbone that win over the run's.
         embedding_init_std: standard deviation of normally drawn initial embeddings (None: the backbone's own).
@@ -176,6 +187,7 @@ class HetCompSettings:
         no_kd_config: settings with which it is trained alone.
         result_dir: folder of the results (None: results/<dataset>/<run>).
         resume: whether an interrupted run with the same settings goes on.
+        memory_budget_mb: MiB of memory for a block of users' scores and lists; no result depends on it.
     """
 
     preset: str | None
@@ -204,7 +216,8 @@ class HetCompSettings:
     base_loss_weight: float
     user_sampling: str
     user_batch_size: int
-    rest_sample_num: int
+    rest_sample_num: int | None
+    rest_sample_shared: bool
     student_backbone: str
     student_config: Mapping[str, Any]
     embedding_init_std: float | None
@@ -212,6 +225,7 @@ class HetCompSettings:
     no_kd_config: Mapping[str, Any]
     result_dir: str | None
     resume: bool
+    memory_budget_mb: int
 
     @classmethod
     def names(cls) -> list[str]:
@@ -240,8 +254,8 @@ class HetCompSettings:
         _one_of("user_sampling", self.user_sampling, ("user", "interaction"))
         for name in ("snapshots", "K_prime", "K", "K_D", "p", "user_batch_size"):
             _at_least(name, getattr(self, name), 1)
+        _at_least("memory_budget_mb", self.memory_budget_mb, LEAST_MEMORY)
         for name in (
-            "rest_sample_num",
             "consistency_window",
             "quality_weighting",
             "coarse_weight",
@@ -249,6 +263,8 @@ class HetCompSettings:
             "base_loss_weight",
         ):
             _at_least(name, getattr(self, name), 0)
+        if self.rest_sample_num is not None:
+            _at_least("rest_sample_num", self.rest_sample_num, 0)
         for name in ("T_r", "T_s", "alpha", "alpha_decay"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)} is not allowed: it must be greater than 0")
@@ -320,6 +336,16 @@ class HetCompSettings:
         """K/10, length of the taught list of observed items."""
         return max(1, self.K // 10)
 
+    @property
+    def score_elements(self) -> int:
+        """Scores of a block of users that fit the memory budget."""
+        return _elements(self.memory_budget_mb, _BYTES_PER_SCORE)
+
+    @property
+    def block_elements(self) -> int:
+        """Elements of one int64 matrix that fit the memory budget beside a block's others: ``core``'s ``budget``."""
+        return _elements(self.memory_budget_mb, _BYTES_PER_ELEMENT)
+
     def check_catalogue(self, n_items: int) -> None:
         """Refuse lists longer than the catalogue.
 
@@ -334,10 +360,20 @@ class HetCompSettings:
                 raise ValueError(
                     f"{name}={getattr(self, name)} is larger than the catalogue: at most {n_items}, the number of items"
                 )
-        if self.rest_sample_num >= n_items:
+        if (self.rest_sample_num or 0) >= n_items:
             raise ValueError(
                 f"rest_sample_num={self.rest_sample_num} is not less than the {n_items} items: 0 computes R_u exactly"
             )
+
+    def draws(self, n_items: int) -> int:
+        """S for a catalogue: ``rest_sample_num``, or what suits its size; 0 means all items.
+
+        Args:
+            n_items: I, without RecBole's padding item.
+        """
+        if self.rest_sample_num is not None:
+            return self.rest_sample_num
+        return 0 if n_items <= EXACT_UP_TO else REST_DRAWS
 
     def plain(self) -> dict[str, Any]:
         """All settings as plain data."""
@@ -348,6 +384,18 @@ class HetCompSettings:
 NOT_A_TEACHER = {"HetComp", "TeacherEnsemble", "ImportedRanking", "Random"}
 
 _KINDS: dict[str, str] = {field.name: str(field.type) for field in fields(HetCompSettings)}
+
+
+def score_elements(config: Config) -> int:
+    """Scores of a block of users that fit a Config's memory budget, the default one where its model has none."""
+    budget = config["memory_budget_mb"]
+    if budget is None:
+        budget = read_properties("model", "HetComp")["memory_budget_mb"]
+    return _elements(budget, _BYTES_PER_SCORE)
+
+
+def _elements(memory_mb: int, bytes_each: int) -> int:
+    return (memory_mb << 20) // bytes_each
 
 
 def _one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:
@@ -521,7 +569,7 @@ def companion_config(config: Config, name: str, given: Mapping[str, Any], defaul
         ValueError: a key in ``given`` is one that the model does not have, and names the closest one; or the model
             would never be validated.
     """
-    kept = {key: config[key] for key in _DATA if key in config and is_plain(config[key])}
+    kept = {key: config[key] for key in (*_DATA, "memory_budget_mb") if key in config and is_plain(config[key])}
     root = data_root(config)
     kept.pop("data_path", None)
     if root is not None:

@@ -10,17 +10,19 @@ top list, ties to the id      ``top_k``, ``ranks_in``, ``PAD``                  
 rho(m, e, u)                  ``observed_ranks``, ``Trajectory.observed_ranks``       rankings, trajectory
 pi(m, e, u)                   ``Trajectory.unobserved``, ``lists_at``                 trajectory, rankings
 E_m snapshots                 ``select_snapshots``, ``SnapshotSpool``                 trajectory
-trajectories on disk          ``TrajectoryStore``                                     trajectory
+trajectories on disk          ``TrajectoryStore``, ``MappedTensors``                  trajectory
 s(u, i), pi-_u                ``taught_unobserved`` (settings: ``Consensus``)         consensus
 pi+_u                         ``taught_observed``                                     consensus
 D@K_D                         ``discrepancy``                                         discrepancy
 v[u, m], d_ref[u, m]          ``CurriculumState``                                     curriculum
 gamma, alpha_t: DKC           ``advance`` (settings: ``Curriculum``)                  curriculum
 R_u                           ``rest_logsumexp``                                      losses
-R_u from S draws              ``sample_rest``, ``sampled_rest_logsumexp``             losses
+R_u from S draws a user       ``sample_rest``, ``sampled_rest_logsumexp``             sampling
+R_u from S draws a batch      ``draw_items``, ``shared_rest_logsumexp``               sampling
 L_rank                        ``plackett_luce_nll``                                   losses
 L_overall                     ``coarse_loss``                                         losses
 L_fine                        ``fine_loss``                                           losses
+the weighted sum of both      ``weighted_loss``, ``fused_listwise_loss``              losses, fused
 ============================  ======================================================  ====================
 
 Functions are pure; state is a frozen dataclass, and a step returns a new one. Shapes use the letters of the
@@ -30,22 +32,30 @@ method: U users, I items, M teachers, E snapshots, K list length, B rows of a ba
 from recbole_hetcomp.core.consensus import Consensus, taught_observed, taught_unobserved
 from recbole_hetcomp.core.curriculum import Curriculum, CurriculumState, StepReport, advance
 from recbole_hetcomp.core.discrepancy import GAINS, discrepancy
+from recbole_hetcomp.core.fused import fused_listwise_loss
 from recbole_hetcomp.core.losses import (
     coarse_loss,
     fine_loss,
     plackett_luce_nll,
     rest_logsumexp,
+    weighted_loss,
+)
+from recbole_hetcomp.core.rankings import PAD, Ragged, lists_at, observed_ranks, ranks_in, top_k
+from recbole_hetcomp.core.sampling import (
+    draw_items,
     rest_size,
     sample_rest,
     sampled_rest_logsumexp,
+    shared_rest_logsumexp,
 )
-from recbole_hetcomp.core.rankings import PAD, Ragged, lists_at, observed_ranks, ranks_in, top_k
 from recbole_hetcomp.core.trajectory import (
     SPACINGS,
     CorruptTrajectoryError,
+    MappedTensors,
     SnapshotSpool,
     Trajectory,
     TrajectoryStore,
+    item_dtype,
     rank_dtype,
     select_snapshots,
 )
@@ -58,6 +68,7 @@ __all__ = [
     "CorruptTrajectoryError",
     "Curriculum",
     "CurriculumState",
+    "MappedTensors",
     "Ragged",
     "SnapshotSpool",
     "StepReport",
@@ -66,7 +77,10 @@ __all__ = [
     "advance",
     "coarse_loss",
     "discrepancy",
+    "draw_items",
     "fine_loss",
+    "fused_listwise_loss",
+    "item_dtype",
     "lists_at",
     "observed_ranks",
     "plackett_luce_nll",
@@ -77,7 +91,9 @@ __all__ = [
     "sample_rest",
     "sampled_rest_logsumexp",
     "select_snapshots",
+    "shared_rest_logsumexp",
     "taught_observed",
     "taught_unobserved",
     "top_k",
+    "weighted_loss",
 ]

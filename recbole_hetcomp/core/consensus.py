@@ -34,6 +34,7 @@ from recbole_hetcomp.core.rankings import (
 
 _TERM_BITS = 44  # a term is at most 2, so 2^17 teachers fit into an int64
 _COMPARED_BITS = 32
+_KEY_BITS = 62
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ def taught_observed(
                 continue
             ranks_at = _observed_ranks_at(teacher, positions)
             rank = ranks_at(v[block, m])
-            deviation = rank_deviation(v[block, m], teacher.shape[0], settings.reach, ranks_at)
+            deviation = rank_deviation(rank, v[block, m], teacher.shape[0], settings.reach, ranks_at)
             fixed += _term(rank, deviation, weights[m] / max(weights), settings)
             best_rank = torch.minimum(best_rank, rank)
         best, _ = _best(candidates, fixed, best_rank, k=k)
@@ -211,12 +212,15 @@ def taught_observed(
     return items
 
 
-def rank_deviation(v: Tensor, n_snapshots: int, window: int, ranks_at: Callable[[Tensor], Tensor]) -> Tensor | None:
+def rank_deviation(
+    rank: Tensor, v: Tensor, n_snapshots: int, window: int, ranks_at: Callable[[Tensor], Tensor]
+) -> Tensor | None:
     """Population standard deviation of ranks over the snapshots v-window … v+window that exist: sigma_m.
 
     Integer sums of ranks and their squares, so equal ranks give exactly 0 and no order of summing matters.
 
     Args:
+        rank: ranks at the snapshot in the middle, int64, shape [B, J] or [1, J].
         v: the snapshot in the middle, int64, shape [B].
         n_snapshots: E_m.
         window: how many snapshots to either side.
@@ -233,10 +237,11 @@ def rank_deviation(v: Tensor, n_snapshots: int, window: int, ranks_at: Callable[
         exists = ((v + offset >= 0) & (v + offset < n_snapshots))[:, None]  # [B, 1]
         if not bool(exists.any()):
             continue
-        rank = ranks_at((v + offset).clamp(0, n_snapshots - 1)) * exists  # [B, J]
+        near = ranks_at((v + offset).clamp(0, n_snapshots - 1)) if offset else rank
+        near = near * exists  # [B, J]
         count = count + exists
-        total = rank if total is None else total + rank
-        squares = rank * rank if squares is None else squares + rank * rank
+        total = near if total is None else total + near
+        squares = near * near if squares is None else squares + near * near
     if total is None or squares is None:  # no user at all
         return None
     return (count * squares - total * total).double().sqrt() / count
@@ -257,13 +262,13 @@ def _listed_terms(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One teacher's items, their terms of s in fixed point, and their ranks, each [B, K']."""
     items = lists_at(trajectory, v, users)
-    rank = torch.arange(items.shape[1], device=items.device).expand_as(items)
+    rank = torch.arange(items.shape[1], device=items.device)[None]  # [1, K']
 
     def ranks_at(snapshot: Tensor) -> Tensor:
         return ranks_in(lists_at(trajectory, snapshot, users), items, absent=items.shape[1])
 
-    deviation = rank_deviation(v, trajectory.shape[0], settings.reach, ranks_at)
-    return items, _term(rank, deviation, weight, settings), rank
+    deviation = rank_deviation(rank, v, trajectory.shape[0], settings.reach, ranks_at)
+    return items, _term(rank, deviation, weight, settings).expand(items.shape), rank.expand(items.shape)
 
 
 def _observed_ranks_at(teacher: Tensor, positions: Tensor) -> Callable[[Tensor], Tensor]:
@@ -286,21 +291,36 @@ def _term(rank: Tensor, deviation: Tensor | None, weight: float, settings: Conse
 
 
 def _merge(items: Tensor, fixed: Tensor, rank: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Distinct items of each row, ``PAD`` at the end; their summed terms; their best rank; each [B, S]."""
-    behind = torch.iinfo(torch.int64).max  # sorts PAD to the end of a row
-    by_id, order = torch.sort(items.masked_fill(items == PAD, behind), dim=1, stable=True)
-    starts = torch.ones_like(by_id)
+    """Distinct items of each row, ``PAD`` at either end; their summed terms; their best rank; each [B, S]."""
+    by_id, order = torch.sort(items, dim=1)  # which of two equal ids comes first decides nothing
+    starts = torch.ones(by_id.shape, dtype=torch.int64, device=by_id.device)
     starts[:, 1:] = by_id[:, 1:] != by_id[:, :-1]
-    segment = starts.cumsum(1) - 1  # [B, S]
+    segment = starts.cumsum(1).sub_(1)  # [B, S]
     distinct = torch.full_like(by_id, PAD).scatter_(1, segment, by_id)  # a segment writes one value
-    total = torch.zeros_like(fixed).scatter_add_(1, segment, fixed.gather(1, order))
-    best = torch.full_like(by_id, behind).scatter_reduce_(1, segment, rank.gather(1, order), "amin")
-    return distinct.masked_fill(distinct == behind, PAD), total, best
+    total = torch.zeros_like(segment).scatter_add_(1, segment, fixed.gather(1, order))
+    best = torch.full_like(segment, items.shape[1]).scatter_reduce_(1, segment, rank.gather(1, order), "amin")
+    return distinct, total, best
 
 
 def _best(items: Tensor, fixed: Tensor, best_rank: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The first k items by score, best rank and id, and their fixed-point scores, [B, min(k, S)]."""
+    """The first k items by score, best rank and id, and their fixed-point scores, int64, [B, min(k, S)].
+
+    Score, rank and id are packed into one integer, where they fit, so that one selection does for three sorts.
+    """
     shift = _TERM_BITS - _COMPARED_BITS
     compared = (fixed + 2 ** (shift - 1)) >> shift
-    order = lexsort(-compared.masked_fill(items == PAD, -1), best_rank, items)[:, :k]
+    absent = items == PAD
+    items = items.long()
+    id_bits, rank_bits, score_bits = (_bits(part.masked_fill(absent, 0)) for part in (items, best_rank, compared))
+    if id_bits + rank_bits + score_bits > _KEY_BITS:
+        order = lexsort(-compared.masked_fill(absent, -1), best_rank, items)[:, :k]
+    else:
+        worse = ((2**rank_bits - 1 - best_rank) << id_bits) + (2**id_bits - 1 - items)
+        key = ((compared << (rank_bits + id_bits)) + worse).masked_fill(absent, -1)
+        order = key.topk(min(k, items.shape[1]), dim=1)[1]
     return items.gather(1, order), fixed.gather(1, order)
+
+
+def _bits(values: Tensor) -> int:
+    """How many bits the largest of some integers, 0 or more, takes."""
+    return int(values.max()).bit_length() if values.numel() else 0

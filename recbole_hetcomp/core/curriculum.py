@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recbole_hetcomp.core.discrepancy import check_discrepancy_settings, discrepancy
-from recbole_hetcomp.core.rankings import BLOCK_ELEMENTS, lists_at, user_blocks
+from recbole_hetcomp.core.discrepancy import check_discrepancy_settings, discrepancy_to
+from recbole_hetcomp.core.rankings import BLOCK_ELEMENTS, SortedLists, lists_at, user_blocks
 
 
 @dataclass(frozen=True)
@@ -212,11 +212,12 @@ def advance(
     if active is None:
         active = torch.ones(len(state.v), dtype=torch.bool, device=state.v.device)
     alpha = settings.alpha_at(state.step)
+    student = SortedLists.of(student_lists[:, : settings.K_D])
     moves, references, distances, ready, drifting = [], [], [], [], []
     for m, trajectory in enumerate(trajectories):
         v, last, reference = state.v[:, m], int(state.last[m]), state.d_ref[:, m]
         everyone = torch.arange(len(v), device=v.device)
-        distance = _distance(student_lists, trajectory, (v + 1).clamp(max=last), everyone, settings, budget)
+        distance = _distance(student, trajectory, (v + 1).clamp(max=last), everyone, settings, budget)
         if state.step == 0:
             is_ready = is_drifting = move = torch.zeros_like(active)
             reference = distance
@@ -227,7 +228,7 @@ def advance(
             move = is_ready | is_drifting
             moved = move.nonzero()[:, 0]
             harder = (v[moved] + 2).clamp(max=last)
-            new = _distance(student_lists, trajectory, harder, moved, settings, budget)
+            new = _distance(student, trajectory, harder, moved, settings, budget)
             reference = reference.index_copy(0, moved, new)
         moves.append(move)
         references.append(reference)
@@ -247,7 +248,7 @@ def advance(
 
 
 def _distance(
-    student_lists: Tensor,
+    student: SortedLists,
     trajectory: Tensor,
     snapshot: Tensor,
     users: Tensor,
@@ -256,10 +257,10 @@ def _distance(
 ) -> Tensor:
     """D@K_D of the student to one snapshot a user, float64, shape [B]."""
     result = torch.empty(len(users), dtype=torch.float64, device=users.device)
-    for block in user_blocks(len(users), max(settings.K_D, trajectory.shape[2]), budget):
-        result[block] = discrepancy(
-            student_lists[users[block]],
-            lists_at(trajectory, snapshot[block], users[block]),
+    for block in user_blocks(len(users), min(settings.K_D, trajectory.shape[2]), budget):
+        result[block] = discrepancy_to(
+            student.at(users[block]),
+            lists_at(trajectory, snapshot[block], users[block], settings.K_D),
             settings.K_D,
             settings.T_r,
             settings.discrepancy_gain,

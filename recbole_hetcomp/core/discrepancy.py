@@ -10,9 +10,8 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-from recbole_hetcomp.core.rankings import PAD, ranks_in
+from recbole_hetcomp.core.rankings import PAD, SortedLists
 
 GAINS = ("teacher", "position")
 """Allowed gains: by the teacher's rank of an item (paper), by the student's position (authors' code)."""
@@ -45,25 +44,64 @@ def discrepancy(student: Tensor, teacher: Tensor, K_D: int, T_r: float = 10.0, g
     >>> discrepancy(torch.tensor([[4, 2], [7, 8]]), torch.tensor([[4, 2], [4, 2]]), K_D=2).tolist()
     [0.0, 1.0]
     """
-    check_discrepancy_settings(K_D, T_r, gain)
-    width = min(K_D, max(student.shape[1], teacher.shape[1]))
-    student, teacher = _resize(student, width), _resize(teacher, width)  # [B, width]
-    gains = _gains(width, T_r, student.device)  # [width]
-    discount = torch.arange(2, width + 2, dtype=torch.float64, device=student.device).log2()  # [width]
-    rank = ranks_in(teacher, student, absent=PAD)  # [B, width]
-    gained = gains[rank.clamp(min=0)] if gain == "teacher" else gains.expand(rank.shape)
-    achieved = _sum(gained / discount, rank != PAD)  # [B]
-    ideal = _sum((gains / discount).expand(rank.shape), teacher != PAD)  # [B]
-    return (1.0 - achieved / ideal.clamp(min=1.0)).clamp(0.0, 1.0).masked_fill(ideal == 0, 0.0)
+    return discrepancy_to(SortedLists.of(student[:, :K_D]), teacher, K_D, T_r, gain)
 
 
-def _sum(terms: Tensor, counted: Tensor) -> Tensor:
-    """Row sums of the counted terms in steps of 2^-48, float64, shape [B].
+def discrepancy_to(
+    student: SortedLists, teacher: Tensor, K_D: int, T_r: float = 10.0, gain: str = "teacher"
+) -> Tensor:
+    """The same as `discrepancy`, for a student who is compared with many teachers.
 
-    Integers, because their sum does not depend on how a device groups the terms: a student that stands still
-    has gamma = 1 to the last bit, and not a little less, which would count as drifting.
+    Args:
+        student: the student's first K_D unobserved items, sorted.
+        teacher: the teacher's unobserved items, best first, shape [B, L_T].
+        K_D: how many items of each list count.
+        T_r: temperature of the ranks.
+        gain: ``teacher`` or ``position``.
+
+    Returns:
+        Discrepancy in [0, 1], float64, shape [B]; 0 where the teacher's list is empty.
+
+    Raises:
+        ValueError: if K_D, T_r or gain is outside its allowed values.
     """
-    return (terms * 2.0**48).round().long().masked_fill(~counted, 0).sum(dim=1).double()
+    check_discrepancy_settings(K_D, T_r, gain)
+    teacher = teacher[:, :K_D]
+    n_ranks, n_positions = teacher.shape[1], student.by_id.shape[1]
+    table = _hit_values(n_ranks, n_positions, T_r, gain, teacher.device)  # [L_T, L_S + 1]
+    position = student.ranks_of(teacher, absent=n_positions)  # [B, L_T]: where the student has the teacher's items
+    row = torch.arange(n_ranks, device=teacher.device) * (n_positions + 1)
+    achieved = table.take(position.add_(row)).sum(dim=1).double()  # [B]
+    ideal = _ideal(teacher, T_r)  # [B]
+    return (1.0 - achieved / ideal.clamp(min=1.0)).clamp_(0.0, 1.0).masked_fill_(ideal == 0, 0.0)
+
+
+def _hit_values(n_ranks: int, n_positions: int, T_r: float, gain: str, device: torch.device) -> Tensor:
+    """What an item adds to DCG that has the rank of the row and the position of the column.
+
+    The last column is for items that the student does not list. In steps of 2^-48, int64: the sum of integers does
+    not depend on how a device groups the terms, so a student that stands still has gamma = 1 to the last bit, and not
+    a little less, which would count as drifting.
+    """
+    gains = _gains(n_ranks, T_r, device)[:, None] if gain == "teacher" else _gains(n_positions, T_r, device)
+    values = _fixed((gains / _discount(n_positions, device)).expand(n_ranks, n_positions))
+    return torch.cat((values, values.new_zeros(n_ranks, 1)), dim=1)
+
+
+def _ideal(teacher: Tensor, T_r: float) -> Tensor:
+    """IDCG: the DCG of the teacher's own list, in steps of 2^-48, float64, shape [B]."""
+    width = teacher.shape[1]
+    values = _fixed(_gains(width, T_r, teacher.device) / _discount(width, teacher.device))  # [L_T]
+    return torch.where(teacher != PAD, values, 0).sum(dim=1).double()
+
+
+def _fixed(values: Tensor) -> Tensor:
+    return (values * 2.0**48).round().long()
+
+
+def _discount(width: int, device: torch.device) -> Tensor:
+    """log2(k + 2) for k = 0 … width-1, float64."""
+    return torch.arange(2, width + 2, dtype=torch.float64, device=device).log2()
 
 
 def check_discrepancy_settings(K_D: int, T_r: float, gain: str) -> None:
@@ -74,11 +112,6 @@ def check_discrepancy_settings(K_D: int, T_r: float, gain: str) -> None:
         raise ValueError(f"T_r is {T_r}; allowed: a finite number above 0")
     if gain not in GAINS:
         raise ValueError(f"discrepancy gain is {gain!r}; allowed: {', '.join(GAINS)}")
-
-
-def _resize(lists: Tensor, width: int) -> Tensor:
-    """Cut or pad lists to ``width`` columns."""
-    return pad(lists[:, :width], (0, max(0, width - lists.shape[1])), value=PAD)
 
 
 def _gains(width: int, T_r: float, device: torch.device) -> Tensor:

@@ -1,4 +1,4 @@
-"""Adaptive knowledge transfer (ADKT): what the student minimises, coarse then fine (method sections 5 and 6).
+"""Adaptive knowledge transfer (ADKT): what the student minimises, coarse then fine (method section 5).
 
 All functions return one loss a user, [B], and leave the reduction to the caller. All work in the log domain:
 gradients stay finite and exact where the listed items hold nearly all of the mass. Padded places, empty lists
@@ -8,7 +8,6 @@ never read.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -63,99 +62,6 @@ class _MaskedLogSumExp(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         mass, total = ctx.saved_tensors
         return mass * (grad[:, None] / total.clamp(min=1.0)), None
-
-
-def sampled_rest_logsumexp(sample_scores: Tensor, rest_size: Tensor) -> Tensor:
-    r"""R_u estimated from S uniform draws of rest_u.
-
-    .. math:: \hat R_u = \log \sum_{s=1}^{S} e^{f(u, i_s)} + \log(|rest_u| / S)
-
-    The mass is estimated without bias, its logarithm with one that vanishes as S grows.
-    Source: method section 6.
-
-    Args:
-        sample_scores: student scores of the drawn items, shape [B, S].
-        rest_size: number of items in rest_u, shape [B].
-
-    Returns:
-        Shape [B]; -inf, with zero gradient, where rest_size is 0.
-
-    Raises:
-        ValueError: if S is 0.
-
-    >>> sampled_rest_logsumexp(torch.zeros(1, 2), torch.tensor([8]))   # log 8
-    tensor([2.0794])
-    """
-    n_draws = sample_scores.shape[1]
-    if n_draws == 0:
-        raise ValueError("sample_scores has 0 columns; allowed: 1 or more draws")
-    empty = (rest_size == 0)[:, None].expand_as(sample_scores)
-    scale = rest_size.clamp(min=1).to(sample_scores.dtype).log() - math.log(n_draws)
-    return rest_logsumexp(sample_scores, empty) + scale
-
-
-def _distinct_excluded(excluded_items: Tensor, n_items: int, first_item: int) -> tuple[Tensor, Tensor]:
-    """Distinct excluded items, ascending, ``n_items`` behind the last [B, H], and their number [B]."""
-    items = excluded_items.long()
-    outside = (items < first_item) | (items >= n_items)  # PAD is below any first item
-    items = torch.sort(items.masked_fill(outside, n_items), dim=1)[0]
-    repeated = torch.zeros_like(items, dtype=torch.bool)
-    repeated[:, 1:] = items[:, 1:] == items[:, :-1]
-    items = torch.sort(items.masked_fill(repeated, n_items), dim=1)[0]
-    return items, (items < n_items).sum(dim=1)
-
-
-def rest_size(excluded_items: Tensor, n_items: int, first_item: int = 0) -> Tensor:
-    """Number of items in first_item … n_items-1 that are not excluded: abs(rest_u), int64, shape [B].
-
-    >>> rest_size(torch.tensor([[1, 3, 3, -1]]), n_items=5)
-    tensor([3])
-    """
-    return n_items - first_item - _distinct_excluded(excluded_items, n_items, first_item)[1]
-
-
-def sample_rest(
-    excluded_items: Tensor, n_items: int, S: int, generator: torch.Generator, first_item: int = 0
-) -> Tensor:
-    """Draw S items of rest_u, uniformly and with replacement.
-
-    Draws a number t below abs(rest_u) and takes the t-th item that is not excluded: with e_0 < e_1 < …
-    excluded, e_j - j items of the rest stand before e_j, so the t-th is t plus the number of j with e_j - j
-    <= t. No draw is rejected, so time does not depend on how much is excluded, and memory not on the number
-    of items.
-    Source: method section 6.
-
-    Args:
-        excluded_items: observed and taught items, in any order, repeats and ``PAD`` allowed, shape [B, H].
-        n_items: one more than the largest item id.
-        S: number of draws a row.
-        generator: source of randomness; may live on another device.
-        first_item: the smallest item id that may be drawn (1 where item 0 is padding).
-
-    Returns:
-        Item ids, int64, shape [B, S].
-
-    Raises:
-        ValueError: if S is below 1, or every item of a row is excluded.
-
-    >>> sample_rest(torch.tensor([[0, 1, 3]]), n_items=4, S=3, generator=torch.Generator().manual_seed(0))
-    tensor([[2, 2, 2]])
-    """
-    if S < 1:
-        raise ValueError(f"S is {S}; allowed: 1 or more draws")
-    excluded, count = _distinct_excluded(excluded_items, n_items, first_item)
-    size = n_items - first_item - count  # [B]
-    if bool((size <= 0).any()):
-        row = int((size <= 0).nonzero()[0, 0])
-        raise ValueError(
-            f"row {row} excludes every item of {first_item} … {n_items - 1}; allowed: rows that leave an item to draw"
-        )
-    uniform = torch.rand(len(size), S, dtype=torch.float64, device=generator.device, generator=generator)
-    draw = (uniform.to(size.device) * size[:, None]).long()  # [B, S]
-    draw = torch.minimum(draw, size[:, None] - 1) + first_item
-    column = torch.arange(excluded.shape[1], device=size.device)
-    before = (excluded - column).masked_fill(excluded == n_items, n_items)  # [B, H]: e_j - j, ascending
-    return draw + torch.searchsorted(before, draw, right=True)
 
 
 def plackett_luce_nll(ranked: Tensor, rest: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -257,6 +163,48 @@ def fine_loss(
         return plackett_luce_nll(unobserved[:, :n_listed], behind(n_listed), unobserved_valid[:, :n_listed])
 
     return plackett_luce_nll(observed_scores, behind(0), observed_valid) + 0.5 * (first(half) + first(tenth))
+
+
+def weighted_loss(
+    listed: Tensor,
+    rest: Tensor,
+    valid: Tensor,
+    n_observed: int,
+    fine: Tensor,
+    coarse_weight: float,
+    fine_weight: float,
+) -> Tensor:
+    """Coarse loss of the users in the coarse stage and fine loss of the others, weighted and summed over users.
+
+    Source: method section 5.
+
+    Args:
+        listed: student scores of pi+_u, then of pi-_u, shape [B, P + K].
+        rest: R_u, shape [B]; -inf for an empty rest.
+        valid: False at padded places, bool, shape [B, P + K].
+        n_observed: P.
+        fine: True for users in the fine stage, bool, shape [B].
+        coarse_weight: weight of the coarse loss.
+        fine_weight: weight of the fine loss.
+
+    Returns:
+        Scalar.
+
+    >>> everywhere = torch.ones(1, 2, dtype=torch.bool)
+    >>> weighted_loss(torch.zeros(1, 2), torch.zeros(1), everywhere, 1, torch.tensor([False]), 1.0, 1.0)  # 2 log 2
+    tensor(1.3863)
+    """
+    parts = (listed[:, :n_observed], listed[:, n_observed:], rest, valid[:, :n_observed], valid[:, n_observed:])
+    total = listed.new_zeros(())
+    n_fine = int(fine.sum())
+    for loss, weight, rows, n_rows in (
+        (coarse_loss, coarse_weight, ~fine, len(fine) - n_fine),
+        (fine_loss, fine_weight, fine, n_fine),
+    ):
+        if n_rows:
+            chosen = parts if n_rows == len(fine) else tuple(part[rows] for part in parts)
+            total = total + weight * loss(*chosen).sum()
+    return total
 
 
 def _against_rest(scores: Tensor, rest: Tensor, valid: Tensor | None) -> Tensor:

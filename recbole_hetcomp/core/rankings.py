@@ -133,14 +133,42 @@ def ranks_in(lists: Tensor, items: Tensor, absent: int) -> Tensor:
     >>> ranks_in(torch.tensor([[7, 3, 9, -1]]), torch.tensor([[9, 4, 7, -1]]), absent=100)
     tensor([[  2, 100,   0, 100]])
     """
-    if lists.shape[1] == 0 or items.numel() == 0:
-        return torch.full(items.shape, absent, dtype=torch.int64, device=items.device)
-    kind = torch.promote_types(lists.dtype, items.dtype)
-    items = items.to(kind).contiguous()
-    by_id, position = torch.sort(lists.to(kind), dim=1, stable=True)
-    slot = torch.searchsorted(by_id, items).clamp_(max=lists.shape[1] - 1)  # [B, J]
-    found = (by_id.gather(1, slot) == items) & (items != PAD)
-    return position.gather(1, slot).masked_fill(~found, absent)
+    return SortedLists.of(lists).ranks_of(items, absent)
+
+
+@dataclass(frozen=True)
+class SortedLists:
+    """Lists made ready to be searched, for those that are searched more than once.
+
+    Attributes:
+        by_id: each row's items in ascending order, shape [B, L].
+        rank: their ranks, int64, shape [B, L].
+
+    >>> SortedLists.of(torch.tensor([[7, 3, 9, -1]])).ranks_of(torch.tensor([[9, 4, 7, -1]]), absent=100)
+    tensor([[  2, 100,   0, 100]])
+    """
+
+    by_id: Tensor
+    rank: Tensor
+
+    @staticmethod
+    def of(lists: Tensor) -> SortedLists:
+        """Sort lists of item ids, best first, shape [B, L]."""
+        return SortedLists(*torch.sort(lists, dim=1, stable=True))
+
+    def at(self, rows: Tensor | slice) -> SortedLists:
+        """Some of the rows."""
+        return SortedLists(self.by_id[rows], self.rank[rows])
+
+    def ranks_of(self, items: Tensor, absent: int) -> Tensor:
+        """Rank of each item in its row's list, as `ranks_in` says, int64, shape [B, J]."""
+        if self.by_id.shape[1] == 0 or items.numel() == 0:
+            return torch.full(items.shape, absent, dtype=torch.int64, device=items.device)
+        kind = torch.promote_types(self.by_id.dtype, items.dtype)
+        by_id, items = self.by_id.to(kind), items.to(kind).contiguous()
+        slot = torch.searchsorted(by_id, items).clamp_(max=by_id.shape[1] - 1)  # [B, J]
+        found = (by_id.gather(1, slot) == items) & (items != PAD)
+        return self.rank.gather(1, slot).masked_fill_(~found, absent)
 
 
 def observed_ranks(scores: Tensor, observed: Tensor) -> Tensor:
@@ -171,7 +199,7 @@ def observed_ranks(scores: Tensor, observed: Tensor) -> Tensor:
     return torch.empty_like(order).scatter_(1, order, position).masked_fill(padding, PAD)
 
 
-def lists_at(trajectory: Tensor, snapshot: Tensor, users: Tensor) -> Tensor:
+def lists_at(trajectory: Tensor, snapshot: Tensor, users: Tensor, length: int | None = None) -> Tensor:
     """The lists that a trajectory holds at one snapshot a user.
 
     The trajectory may lie on another device than the rest (memory-mapped on the host, say): only the selected
@@ -181,15 +209,16 @@ def lists_at(trajectory: Tensor, snapshot: Tensor, users: Tensor) -> Tensor:
         trajectory: item ids, int32, shape [E, U, K'].
         snapshot: which snapshot for each row, int64, shape [B].
         users: which user for each row, int64, shape [B].
+        length: L, how much of each list; all of it if None.
 
     Returns:
-        Item ids, int64, shape [B, K'], on the device of ``users``.
+        Item ids, of the trajectory's type, shape [B, L], on the device of ``users``.
 
     >>> lists_at(torch.tensor([[[1, 2]], [[3, 4]]]), torch.tensor([1]), torch.tensor([0]))
     tensor([[3, 4]])
     """
-    rows = trajectory[snapshot.to(trajectory.device), users.to(trajectory.device)]
-    return rows.to(users.device).long()
+    rows = trajectory[:, :, :length][snapshot.to(trajectory.device), users.to(trajectory.device)]
+    return rows.to(users.device)
 
 
 @dataclass(frozen=True)

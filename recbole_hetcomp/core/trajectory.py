@@ -6,6 +6,9 @@ The store is the contract between teachers and students. An entry is a directory
 Entries are written under a temporary name and renamed, verified when read, and memory-mapped, never
 unpickled. An entry is found by the fingerprint of the data, split included, and all of the teacher's
 settings: two runs that share both share it, and a difference in either makes another entry.
+
+Item lists take two bytes an item where the ids allow it, four otherwise. Trajectories that are larger than memory
+are worked on through `MappedTensors`, one teacher at a time.
 """
 
 from __future__ import annotations
@@ -14,16 +17,18 @@ import errno
 import hashlib
 import json
 import math
+import mmap
 import os
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, overload
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -40,6 +45,7 @@ _TEMPORARY = ".writing-"
 _ABANDONED_AFTER_SECONDS = 24 * 3600
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _READ_BYTES = 2**20
+_STORED_TYPES = {"I16": torch.int16, "I32": torch.int32}  # as safetensors names them
 
 
 class CorruptTrajectoryError(RuntimeError):
@@ -53,6 +59,15 @@ def rank_dtype(longest_row: int) -> torch.dtype:
     (torch.int16, torch.int32)
     """
     return torch.int16 if longest_row <= torch.iinfo(torch.int16).max else torch.int32
+
+
+def item_dtype(n_items: int) -> torch.dtype:
+    """The smallest type that holds the item ids 0 … ``n_items`` - 1 and ``PAD``.
+
+    >>> item_dtype(32768), item_dtype(32769)
+    (torch.int16, torch.int32)
+    """
+    return torch.int16 if n_items - 1 <= torch.iinfo(torch.int16).max else torch.int32
 
 
 def select_snapshots(
@@ -121,14 +136,15 @@ class Trajectory:
     """The snapshots of one teacher.
 
     Attributes:
-        unobserved: pi, each user's unobserved items, best first, int32, shape [E, U, K'].
+        unobserved: pi, each user's unobserved items, best first, int16 or int32, shape [E, U, K'].
         observed_ranks: rho, ranks aligned with N+_u's values, int16 or int32, shape [E, nnz].
         epochs: epoch of each snapshot.
         scores: validation score of each snapshot.
-        served: the final snapshot's lists with validation items taken out too, for evaluation, int32, shape
-            [U, T].
+        served: the final snapshot's lists with validation items taken out too, for evaluation, int16 or int32,
+            shape [U, T].
         settings: the teacher's settings, plain JSON data.
         info: what else is known (parameter count, seconds, validation metrics), plain JSON data.
+        file: the file that the tensors are mapped from, or None for tensors in memory.
 
     Raises:
         ValueError: if shapes or types do not fit each other.
@@ -141,12 +157,13 @@ class Trajectory:
     served: Tensor | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     info: dict[str, Any] = field(default_factory=dict)
+    file: Path | None = None
 
     def __post_init__(self) -> None:
         """Check shapes and types."""
         kinds = (self.unobserved.dtype, self.observed_ranks.dtype)
-        if kinds[0] != torch.int32 or kinds[1] not in (torch.int16, torch.int32):
-            raise ValueError(f"unobserved and observed_ranks are {kinds}; allowed: int32, and int16 or int32")
+        if not set(kinds) <= set(_STORED_TYPES.values()):
+            raise ValueError(f"unobserved and observed_ranks are {kinds}; allowed: int16 or int32 each")
         if self.unobserved.dim() != 3 or self.observed_ranks.dim() != 2:
             raise ValueError(
                 f"unobserved and observed_ranks have shapes {tuple(self.unobserved.shape)} and "
@@ -159,11 +176,13 @@ class Trajectory:
                 "allowed: one number, 1 or more"
             )
         if self.served is not None and (
-            self.served.dtype != torch.int32 or self.served.dim() != 2 or len(self.served) != self.unobserved.shape[1]
+            self.served.dtype not in _STORED_TYPES.values()
+            or self.served.dim() != 2
+            or len(self.served) != self.unobserved.shape[1]
         ):
             raise ValueError(
                 f"served is {self.served.dtype} of shape {tuple(self.served.shape)}; "
-                f"allowed: int32, [{self.unobserved.shape[1]}, T]"
+                f"allowed: int16 or int32, [{self.unobserved.shape[1]}, T]"
             )
 
     def tensors(self) -> dict[str, Tensor]:
@@ -172,6 +191,106 @@ class Trajectory:
         if self.served is not None:
             named["served"] = self.served
         return {name: tensor.detach().cpu().contiguous() for name, tensor in named.items()}
+
+
+class MappedTensors(Sequence[Tensor]):
+    """One tensor of each of several trajectories, mapped anew whenever it is asked for.
+
+    A mapped tensor's pages count as this process's memory once they are touched, and until the mapping goes. A list
+    of tensors therefore grows to the size of the store; of this sequence only what a caller holds is resident: one
+    teacher at a time in ``for m, trajectory in enumerate(tensors)``, and a block of users of it where users are
+    worked on in blocks. Asking costs some tens of microseconds, and pages that have been read once come from the
+    system's cache.
+
+    The files stay open, so an entry that is removed or replaced meanwhile stays readable. Tensors of trajectories
+    that have no file are handed out as they are. Writing to a tensor changes neither the file nor the next tensor.
+
+    >>> lists = torch.zeros(1, 2, 3, dtype=torch.int16)
+    >>> teacher = Trajectory(lists, torch.zeros(1, 4, dtype=torch.int16), epochs=(1,), scores=(0.5,))
+    >>> [tensor.shape for tensor in MappedTensors([teacher, teacher], "unobserved")]
+    [torch.Size([1, 2, 3]), torch.Size([1, 2, 3])]
+    """
+
+    def __init__(self, trajectories: Iterable[Trajectory], name: str = "unobserved") -> None:
+        """Open the files of the trajectories, which the store has verified.
+
+        Args:
+            trajectories: one a teacher.
+            name: which tensor, a key of `Trajectory.tensors`.
+
+        Raises:
+            ValueError: if a trajectory has no such tensor.
+            CorruptTrajectoryError: if a file has changed so that it does not hold the tensor any more.
+        """
+        self._sources: list[Tensor | _StoredTensor] = [_source(trajectory, name) for trajectory in trajectories]
+
+    def __len__(self) -> int:
+        """Return the number of trajectories."""
+        return len(self._sources)
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Tensor]: ...
+
+    def __getitem__(self, index: int | slice) -> Tensor | list[Tensor]:
+        """Map one tensor, or a list of them."""
+        if isinstance(index, slice):
+            return [_mapped(source) for source in self._sources[index]]
+        return _mapped(self._sources[index])
+
+
+class _StoredTensor:
+    """A tensor in a safetensors file that is held open."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        """Find the tensor in the file's header.
+
+        Raises:
+            OSError, ValueError, KeyError, TypeError: if the file does not hold it.
+        """
+        self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        weakref.finalize(self, os.close, self.descriptor)
+        with open(self.descriptor, "rb", closefd=False) as file:
+            length = int.from_bytes(file.read(8), "little")
+            entry = json.loads(file.read(length))[name]
+        self.shape: list[int] = entry["shape"]
+        self.dtype = _STORED_TYPES[entry["dtype"]]
+        self.count = math.prod(self.shape)
+        self.offset: int = 8 + length + entry["data_offsets"][0]
+
+    def __reduce__(self) -> Any:
+        """Refuse to be copied or pickled: the copy would use a file that the original closes."""
+        raise TypeError("tensors of an open file cannot be copied or pickled; make new MappedTensors instead")
+
+    def map(self) -> Tensor:
+        """The tensor on private pages of the file, which go when the tensor does."""
+        if not self.count:
+            return torch.empty(self.shape, dtype=self.dtype)
+        pages = mmap.mmap(self.descriptor, 0, access=mmap.ACCESS_COPY)
+        return torch.frombuffer(pages, dtype=self.dtype, count=self.count, offset=self.offset).view(self.shape)
+
+
+def _source(trajectory: Trajectory, name: str) -> Tensor | _StoredTensor:
+    """Where a trajectory's tensor is to be had."""
+    tensors = {"unobserved", "observed_ranks"} | ({"served"} if trajectory.served is not None else set())
+    if name not in tensors:
+        raise ValueError(f"tensor is {name!r}; allowed: {', '.join(sorted(tensors))}")
+    tensor: Tensor = getattr(trajectory, name)
+    if trajectory.file is None:
+        return tensor
+    try:
+        stored = _StoredTensor(trajectory.file, name)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptTrajectoryError(f"{trajectory.file}: {name} cannot be mapped: {error!r}") from error
+    if (stored.dtype, tuple(stored.shape)) != (tensor.dtype, tuple(tensor.shape)):
+        raise CorruptTrajectoryError(f"{trajectory.file}: replaced since it was read: {name} is {stored.shape}")
+    return stored
+
+
+def _mapped(source: Tensor | _StoredTensor) -> Tensor:
+    return source if isinstance(source, Tensor) else source.map()
 
 
 class TrajectoryStore:
@@ -214,7 +333,8 @@ class TrajectoryStore:
         """The stored trajectory, or None where there is none.
 
         The tensors are mapped from the file: pages are read when they are touched, and shared between
-        processes.
+        processes. Those touched count as memory while the trajectory lives; see `MappedTensors` for more
+        trajectories than memory holds.
 
         Raises:
             CorruptTrajectoryError: if the entry is truncated, altered, or belongs to other data or settings.
@@ -252,6 +372,7 @@ class TrajectoryStore:
                 scores=tuple(manifest["scores"]),
                 settings=manifest["settings"],
                 info=manifest["info"],
+                file=entry / _TENSORS,
             )
         except (OSError, SafetensorError, TypeError, ValueError) as error:
             raise CorruptTrajectoryError(f"{entry / _TENSORS}: not a trajectory: {error}") from error
@@ -391,8 +512,9 @@ class SnapshotSpool:
                 free.
         """
         longest = int(observed_ranks.max()) + 1 if observed_ranks.numel() else 0
+        n_items = int(unobserved.max()) + 1 if unobserved.numel() else 0
         tensors = {
-            "unobserved": unobserved.detach().to("cpu", torch.int32).contiguous(),
+            "unobserved": unobserved.detach().to("cpu", item_dtype(n_items)).contiguous(),
             "observed_ranks": observed_ranks.detach().to("cpu", rank_dtype(longest)).contiguous(),
         }
         path = self._file(len(self.epochs))
@@ -411,23 +533,33 @@ class SnapshotSpool:
     def build(
         self, count: int, spacing: str = "even", bigger: bool = True
     ) -> tuple[Tensor, Tensor, tuple[int, ...], tuple[float, ...]]:
-        """The kept snapshots, chosen by `select_snapshots`.
+        """The kept snapshots, chosen by `select_snapshots`, each of their tensors in the smallest type that fits all.
+
+        Holds them once in memory, and one snapshot's pages more while they are read.
 
         Returns:
-            unobserved, int32, shape [E, U, K']; observed_ranks, int16 or int32, shape [E, nnz]; epochs;
+            unobserved, int16 or int32, shape [E, U, K']; observed_ranks, likewise, shape [E, nnz]; epochs;
             scores.
 
         Raises:
             ValueError: if nothing was recorded, or as `select_snapshots` does.
         """
         kept = select_snapshots(self.epochs, self.scores, count, spacing, bigger)
-        first = _map_tensors(self._file(kept[0]))
-        stacks = {name: tensor.new_empty(len(kept), *tensor.shape) for name, tensor in first.items()}
+        stacks = self._empty_stacks(kept)
         for place, index in enumerate(kept):
             for name, tensor in _map_tensors(self._file(index)).items():
                 stacks[name][place] = tensor
         epochs = tuple(self.epochs[index] for index in kept)
         return stacks["unobserved"], stacks["observed_ranks"], epochs, tuple(self.scores[i] for i in kept)
+
+    def _empty_stacks(self, kept: Sequence[int]) -> dict[str, Tensor]:
+        """Room for the kept snapshots' tensors, [E, …] each, of a type that fits every snapshot."""
+        stacks: dict[str, Tensor] = {}
+        for index in kept:
+            for name, tensor in _map_tensors(self._file(index)).items():
+                dtype = torch.promote_types(tensor.dtype, stacks[name].dtype if name in stacks else tensor.dtype)
+                stacks[name] = torch.empty(len(kept), *tensor.shape, dtype=dtype)  # takes no memory until written
+        return stacks
 
     def _file(self, index: int) -> Path:
         return self.directory / f"validation-{index:06d}.safetensors"

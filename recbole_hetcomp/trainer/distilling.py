@@ -21,6 +21,7 @@ from recbole_hetcomp.config import HetCompSettings
 from recbole_hetcomp.model.scoring import clear_cache
 from recbole_hetcomp.model.teacher.importedranking import ImportedRanking
 from recbole_hetcomp.trainer.batches import PairedBatch, UserBatches, WithBaseBatches
+from recbole_hetcomp.trainer.evaluation import ListEvaluation
 from recbole_hetcomp.trainer.material import Material, gather_material
 from recbole_hetcomp.trainer.results import Result, Row, write_result
 from recbole_hetcomp.trainer.teaching import stored_numbers
@@ -28,7 +29,7 @@ from recbole_hetcomp.trainer.teaching import stored_numbers
 RESUME_FILE = "resume.pt"
 
 
-class DistillingTrainer(Trainer):
+class DistillingTrainer(ListEvaluation, Trainer):
     """Trains a :class:`~recbole_hetcomp.model.student.base.DistilledStudent` from its teachers.
 
     RecBole's ``fit`` and ``evaluate`` run unchanged inside: early stopping, checkpoints, TensorBoard, callbacks and
@@ -309,8 +310,13 @@ class DistillingTrainer(Trainer):
             teacher_epochs={name: list(teacher.epochs) for name, teacher in material.teachers},
         )
 
+    def _ranked_model(self) -> Any:
+        return self.model.backbone
+
     def _list_metrics(self, lists: torch.Tensor, eval_data: Any) -> dict[str, float]:
         """RecBole's metrics of stored lists, by this trainer's own evaluator."""
+        if self._takes_lists(eval_data):
+            return self.evaluate_lists(lists, eval_data)
         ranking = ImportedRanking(self.config, eval_data._dataset).to(self.device)
         ranking.set_lists(lists)
         student, self.model = self.model, ranking

@@ -9,10 +9,12 @@ from recbole.trainer import Trainer
 
 from recbole_hetcomp.checkpoint import checkpoint_content, save_atomically
 from recbole_hetcomp.config import HetCompSettings
+from recbole_hetcomp.loaders import EvaluatedUsers
+from recbole_hetcomp.trainer.evaluation import ListEvaluation, stored_top_lists
 from recbole_hetcomp.trainer.material import gather_material
 
 
-class TeacherEnsembleTrainer(Trainer):
+class TeacherEnsembleTrainer(ListEvaluation, Trainer):
     """Obtains the teachers and gives their consensus to a :class:`TeacherEnsemble`; one epoch, nothing is learnt."""
 
     def __init__(self, config: Any, model: Any) -> None:
@@ -39,6 +41,9 @@ class TeacherEnsembleTrainer(Trainer):
 
     def _train_epoch(self, *args: Any, **kwargs: Any) -> float:
         return 0.0
+
+    def _top_lists(self, evaluated: EvaluatedUsers, length: int) -> torch.Tensor:
+        return stored_top_lists(self.model.lists.cpu(), evaluated, length)
 
     def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
         file = kwargs.pop("saved_model_file", self.saved_model_file)

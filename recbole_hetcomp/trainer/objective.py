@@ -11,14 +11,15 @@ from recbole_hetcomp.config import HetCompSettings
 from recbole_hetcomp.core import (
     PAD,
     Ragged,
-    coarse_loss,
-    fine_loss,
+    draw_items,
+    fused_listwise_loss,
     rest_logsumexp,
-    rest_size,
     sample_rest,
     sampled_rest_logsumexp,
+    shared_rest_logsumexp,
     taught_observed,
     taught_unobserved,
+    weighted_loss,
 )
 from recbole_hetcomp.interactions import Interactions
 from recbole_hetcomp.trainer.recording import exclusion
@@ -77,6 +78,7 @@ class ListwiseObjective:
         self.lists = lists
         self.settings = settings
         self.n_items = n_items
+        self.draws = settings.draws(n_items - 1)
         self.generator = generator
 
     def __call__(self, model: Any, users: Tensor, fine: Tensor) -> Tensor:
@@ -90,32 +92,62 @@ class ListwiseObjective:
         Returns:
             Scalar.
         """
-        observed, unobserved = self.lists.observed[users].long(), self.lists.unobserved[users].long()
-        score = self._sampled if self.settings.rest_sample_num else self._exact
-        scores, rest = score(model, users, observed, unobserved)
-        split = observed.shape[1]
-        terms = (scores[:, :split], scores[:, split:], rest, observed != PAD, unobserved != PAD)
-        coarse = ~fine
-        total = scores.new_zeros(())
-        if bool(coarse.any()):
-            total = total + self.settings.coarse_weight * coarse_loss(*(term[coarse] for term in terms)).sum()
-        if bool(fine.any()):
-            total = total + self.settings.fine_weight * fine_loss(*(term[fine] for term in terms)).sum()
-        return total
+        batch = _Batch(users, self.lists, fine)
+        if self.draws:
+            return self._weighted(batch, *self._sampled(model, batch))
+        factors = model.factors(users)
+        if factors is None:
+            return self._weighted(batch, *self._plain(model, batch))
+        return fused_listwise_loss(
+            *factors,
+            batch.observed,
+            batch.unobserved,
+            batch.history,
+            fine,
+            self.settings.coarse_weight,
+            self.settings.fine_weight,
+            first_item=1,
+        )
 
-    def _exact(self, model: Any, users: Tensor, observed: Tensor, unobserved: Tensor) -> tuple[Tensor, Tensor]:
+    def _weighted(self, batch: _Batch, scores: Tensor, rest: Tensor) -> Tensor:
+        weights = self.settings.coarse_weight, self.settings.fine_weight
+        return weighted_loss(scores, rest, batch.taught != PAD, batch.observed.shape[1], batch.fine, *weights)
+
+    def _plain(self, model: Any, batch: _Batch) -> tuple[Tensor, Tensor]:
         """Scores of the taught items [B, K/10 + K] and R_u [B], from all items."""
-        scores = model.all_scores(users)  # [B, I]
-        excluded = exclusion(len(users), self.n_items, self.lists.history.padded(users), unobserved)
-        taught = torch.cat([observed, unobserved], dim=1).clamp(min=0)
-        return scores.gather(1, taught), rest_logsumexp(scores, excluded)
+        scores = model.all_scores(batch.users)  # [B, I]
+        excluded = exclusion(len(batch.users), self.n_items, batch.history, batch.unobserved)
+        return scores.gather(1, batch.taught.clamp(min=0)), rest_logsumexp(scores, excluded)
 
-    def _sampled(self, model: Any, users: Tensor, observed: Tensor, unobserved: Tensor) -> tuple[Tensor, Tensor]:
-        """The same with R_u estimated from ``rest_sample_num`` draws."""
-        outside = torch.cat([self.lists.history.padded(users), unobserved], dim=1)
-        drawn = sample_rest(outside, self.n_items, self.settings.rest_sample_num, self.generator, first_item=1)
-        items = torch.cat([observed.clamp(min=0), unobserved.clamp(min=0), drawn], dim=1)
-        scores = model.scores_of(users, items)
-        taught = observed.shape[1] + unobserved.shape[1]
-        size = rest_size(outside, self.n_items, first_item=1)
-        return scores[:, :taught], sampled_rest_logsumexp(scores[:, taught:], size)
+    def _sampled(self, model: Any, batch: _Batch) -> tuple[Tensor, Tensor]:
+        """The same with R_u estimated from S draws, for each user or for the whole batch."""
+        outside, taught = batch.outside, batch.taught.clamp(min=0)
+        size = self.n_items - 1 - (outside != PAD).sum(dim=1)  # history and taught items do not overlap
+        if self.settings.rest_sample_shared:
+            drawn = draw_items(self.n_items, self.draws, self.generator, first_item=1).to(outside.device)
+            scores, sample = model.scores_of(batch.users, taught, drawn)
+            return scores, shared_rest_logsumexp(sample, drawn, outside, size, self.n_items)
+        drawn = sample_rest(outside, self.n_items, self.draws, self.generator, first_item=1)
+        scores, _ = model.scores_of(batch.users, torch.cat((taught, drawn), dim=1))
+        return scores[:, : taught.shape[1]], sampled_rest_logsumexp(scores[:, taught.shape[1] :], size)
+
+
+class _Batch:
+    """What is known of a batch's users; item ids are int64, ``PAD`` behind the last."""
+
+    def __init__(self, users: Tensor, lists: TaughtLists, fine: Tensor) -> None:
+        self.users = users  # [B]
+        self.fine = fine  # [B]
+        self.observed = lists.observed[users].long()  # [B, K/10]
+        self.unobserved = lists.unobserved[users].long()  # [B, K]
+        self.history = lists.history.padded(users)  # [B, H]
+
+    @property
+    def taught(self) -> Tensor:
+        """Taught items, observed ones first, [B, K/10 + K]."""
+        return torch.cat((self.observed, self.unobserved), dim=1)
+
+    @property
+    def outside(self) -> Tensor:
+        """Items outside rest_u, each once, [B, H + K]."""
+        return torch.cat((self.history, self.unobserved), dim=1)

@@ -23,11 +23,13 @@ from recbole_hetcomp.config import (
     SERVED_LENGTH,
     HetCompSettings,
     no_kd_config,
+    score_elements,
     teacher_config,
     training_identity,
 )
 from recbole_hetcomp.core import CorruptTrajectoryError, SnapshotSpool, Trajectory, TrajectoryStore
 from recbole_hetcomp.interactions import Interactions
+from recbole_hetcomp.trainer.evaluation import evaluating_lists
 from recbole_hetcomp.trainer.recording import SnapshotRecorder
 
 
@@ -156,7 +158,7 @@ class Classroom:
         config, started = lesson.config, time.perf_counter()
         init_seed(config["seed"], config["reproducibility"])
         model = get_model(config["model"])(config, self.train).to(config["device"])
-        trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+        trainer = evaluating_lists(get_trainer(config["MODEL_TYPE"], config["model"]))(config, model)
         self._own_tensorboard(trainer, lesson)
         loader = self._train_loader(config)
         bigger = config["valid_metric_bigger"]
@@ -164,7 +166,10 @@ class Classroom:
             SnapshotSpool(self.store.root / "spool") as spool,
             _bar(lesson, trainer.epochs, self.show_progress) as bar,
         ):
-            recorder = SnapshotRecorder(self.data, spool, lesson.length, lesson.served_length, bigger)
+            recorder = SnapshotRecorder(
+                self.data, spool, lesson.length, lesson.served_length, bigger, score_elements(config)
+            )
+            trainer.recorder = recorder
 
             def on_validation(epoch: int, score: float) -> None:
                 recorder.record(model, epoch, score)

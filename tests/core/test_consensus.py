@@ -240,10 +240,10 @@ def test_users_without_items_and_no_users() -> None:
 
 def test_deviation_is_that_of_the_population() -> None:
     history = torch.tensor([[4, 4], [7, 4], [1, 4]])  # snapshots by items
-    deviation = rank_deviation(torch.tensor([1]), 3, 1, lambda snapshot: history[snapshot])
+    deviation = rank_deviation(history[1], torch.tensor([1]), 3, 1, lambda snapshot: history[snapshot])
     assert deviation is not None
     assert deviation[0].tolist() == pytest.approx([math.sqrt(6), 0.0], abs=1e-12)
-    assert rank_deviation(torch.tensor([1]), 3, 0, lambda snapshot: history[snapshot]) is None
+    assert rank_deviation(history[1], torch.tensor([1]), 3, 0, lambda snapshot: history[snapshot]) is None
 
 
 @pytest.mark.parametrize(

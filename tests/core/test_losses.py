@@ -15,10 +15,8 @@ from recbole_hetcomp.core.losses import (
     fine_loss,
     plackett_luce_nll,
     rest_logsumexp,
-    rest_size,
-    sample_rest,
-    sampled_rest_logsumexp,
 )
+from recbole_hetcomp.core.sampling import rest_size, sample_rest, sampled_rest_logsumexp
 from recbole_hetcomp.core.rankings import PAD, Ragged
 
 seeds = st.integers(0, 2**31 - 1)

@@ -50,7 +50,8 @@ def test_top_k_agrees_with_the_oracle_under_ties(
     excluded = torch.rand(5, n_items, generator=generator) < 0.3
     lists = top_k(scores, k, excluded)
     assert lists.shape == (5, k)
-    assert lists.dtype == torch.int64
+    assert lists.dtype == torch.int32
+    assert lists_at(trajectory, torch.tensor([1]), torch.tensor([0]), length=1).tolist() == [[6]]
     for row in range(5):
         banned = excluded[row].nonzero()[:, 0].tolist()
         best = oracles.top_k(scores[row].tolist(), k, banned)
@@ -172,4 +173,5 @@ def test_lists_at_takes_one_snapshot_a_user() -> None:
     trajectory = torch.arange(12, dtype=torch.int32).view(2, 3, 2)
     lists = lists_at(trajectory, torch.tensor([1, 0]), torch.tensor([2, 1]))
     assert lists.tolist() == [[10, 11], [2, 3]]
-    assert lists.dtype == torch.int64
+    assert lists.dtype == torch.int32
+    assert lists_at(trajectory, torch.tensor([1]), torch.tensor([0]), length=1).tolist() == [[6]]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import errno
+import gc
 import json
 import math
 import multiprocessing
@@ -18,11 +20,14 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 
 from recbole_hetcomp.core import trajectory as module
+from recbole_hetcomp.core.rankings import PAD
 from recbole_hetcomp.core.trajectory import (
     CorruptTrajectoryError,
+    MappedTensors,
     SnapshotSpool,
     Trajectory,
     TrajectoryStore,
+    item_dtype,
     rank_dtype,
     select_snapshots,
 )
@@ -144,7 +149,7 @@ def test_a_trajectory_checks_its_parts() -> None:
         ({"unobserved": lists[0]}, r"shapes \(3, 4\)"),
         ({"epochs": (1,)}, "snapshots"),
         ({"observed_ranks": ranks[:1]}, "snapshots"),
-        ({"served": torch.zeros(2, 4, dtype=torch.int32)}, r"served is .* allowed: int32, \[3, T\]"),
+        ({"served": torch.zeros(2, 4, dtype=torch.int32)}, r"served is .* allowed: int16 or int32, \[3, T\]"),
         ({"served": torch.zeros(3, 4)}, "served is torch.float32"),
     ]
     for change, message in bad:
@@ -156,6 +161,12 @@ def test_a_trajectory_checks_its_parts() -> None:
 def test_ranks_take_sixteen_bits_while_they_fit() -> None:
     assert rank_dtype(0) == rank_dtype(2**15 - 1) == torch.int16
     assert rank_dtype(2**15) == torch.int32
+
+
+def test_items_take_sixteen_bits_while_their_ids_fit() -> None:
+    for n_items, expected in [(0, torch.int16), (2**15, torch.int16), (2**15 + 1, torch.int32)]:
+        assert item_dtype(n_items) == expected
+        assert torch.iinfo(expected).max >= n_items - 1
 
 
 # The store
@@ -173,6 +184,20 @@ def test_what_is_read_is_what_was_written(tmp_path: Path, served: bool) -> None:
     assert same(found, trajectory(served=served))
     assert found.settings == SETTINGS
     assert os.listdir(tmp_path / "fingerprint") == [path.name]
+
+
+def test_short_ids_are_kept_short_and_long_ones_long(tmp_path: Path) -> None:
+    store = TrajectoryStore(tmp_path)
+    long = trajectory()
+    short = Trajectory(
+        long.unobserved.short(), long.observed_ranks, long.epochs, long.scores, long.unobserved[0].short()
+    )
+    for number, written in enumerate([long, short]):
+        store.write("fingerprint", f"T{number}", {}, written)
+        found = store.read("fingerprint", f"T{number}", {})
+        assert found is not None
+        assert found.unobserved.dtype == written.unobserved.dtype
+        assert torch.equal(found.unobserved.long(), long.unobserved.long())
 
 
 def test_other_data_another_name_or_other_settings_are_another_entry(tmp_path: Path) -> None:
@@ -220,6 +245,101 @@ def test_tensors_are_mapped_from_the_file_and_private(tmp_path: Path) -> None:
     again = store.read(*ENTRY)
     assert again is not None
     assert same(again, trajectory())
+
+
+def stored(tmp_path: Path, count: int = 3) -> list[Trajectory]:
+    store = TrajectoryStore(tmp_path)
+    for seed in range(count):
+        store.write("fingerprint", f"T{seed}", {}, trajectory(seed))
+    return [store.open(entry) for entry in store.entries()]
+
+
+@pytest.mark.parametrize("name", ["unobserved", "observed_ranks", "served"])
+def test_tensors_mapped_anew_are_those_written(tmp_path: Path, name: str) -> None:
+    tensors = MappedTensors(stored(tmp_path), name)
+    expected = [trajectory(seed).tensors()[name] for seed in range(3)]
+    assert len(tensors) == 3
+    for found in (list(tensors), tensors[:], [tensors[-3], tensors[1], tensors[2]]):
+        assert all(one.dtype == other.dtype and torch.equal(one, other) for one, other in zip(found, expected))
+    tensors[0].fill_(0)  # private
+    assert torch.equal(tensors[0], expected[0])
+    with pytest.raises(IndexError):
+        tensors[3]
+
+
+def test_what_was_opened_stays_readable_whatever_becomes_of_the_entry(tmp_path: Path) -> None:
+    tensors = MappedTensors(stored(tmp_path, 1))
+    store = TrajectoryStore(tmp_path)
+    store.remove("fingerprint", "T0", {})
+    store.write("fingerprint", "T0", {}, trajectory(seed=7))
+    assert torch.equal(tensors[0], trajectory(seed=0).unobserved)
+
+
+def test_tensors_in_memory_are_handed_out_and_empty_ones_mapped(tmp_path: Path) -> None:
+    bare = Trajectory(torch.zeros(1, 2, 3).short(), torch.zeros(1, 0).short(), (1,), (0.5,), torch.zeros(2, 0).short())
+    assert MappedTensors([bare])[0] is bare.unobserved
+    store = TrajectoryStore(tmp_path)
+    store.write(*ENTRY, bare)
+    found = store.read(*ENTRY)
+    assert found is not None
+    for name, shape in [("observed_ranks", (1, 0)), ("served", (2, 0)), ("unobserved", (1, 2, 3))]:
+        assert MappedTensors([found, bare], name)[0].shape == shape
+    assert len(MappedTensors([])) == 0
+
+
+def test_mapping_refuses(tmp_path: Path) -> None:
+    bare = trajectory(served=False)
+    with pytest.raises(ValueError, match="tensor is 'served'; allowed: observed_ranks, unobserved"):
+        MappedTensors([bare], "served")
+    found = stored(tmp_path, 1)
+    with pytest.raises(TypeError, match="cannot be copied"):
+        copy.deepcopy(MappedTensors(found))
+    assert found[0].file is not None
+    other = Trajectory(bare.unobserved[:, :9], bare.observed_ranks, bare.epochs, bare.scores)
+    replacement = TrajectoryStore(tmp_path / "other").write(*ENTRY, other)
+    os.replace(replacement / "trajectory.safetensors", found[0].file)
+    with pytest.raises(CorruptTrajectoryError, match="replaced"):
+        MappedTensors(found)
+    found[0].file.write_bytes(b"rot")
+    with pytest.raises(CorruptTrajectoryError, match="cannot be mapped"):
+        MappedTensors(found)
+    found[0].file.unlink()
+    with pytest.raises(CorruptTrajectoryError, match="cannot be mapped"):
+        MappedTensors(found)
+
+
+def _resident_file_bytes() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssFile"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's account of memory")
+def test_only_the_tensor_in_hand_is_resident(tmp_path: Path) -> None:
+    store, size = TrajectoryStore(tmp_path), 16 * 2**20
+    lists = torch.ones(1, 2**12, size // 2**13, dtype=torch.int16)
+    for m in range(4):
+        store.write("fingerprint", f"T{m}", {}, Trajectory(lists, torch.zeros(1, 9).short(), (1,), (0.5,)))
+    tensors = MappedTensors([store.open(entry) for entry in store.entries()])
+    before, seen = _resident_file_bytes(), []
+    for tensor in tensors:
+        assert int(tensor.sum()) == lists.numel()
+        seen.append(_resident_file_bytes() - before)
+    assert 0.8 * size < max(seen) < 1.5 * size
+    del tensor
+    gc.collect()
+    assert _resident_file_bytes() - before < 0.2 * size
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads Linux's list of open files")
+def test_mapping_leaves_no_file_open(tmp_path: Path) -> None:
+    found = stored(tmp_path)
+    before = len(os.listdir("/proc/self/fd"))
+    tensors = MappedTensors(found)
+    held = [tensors[0] for _ in range(5)]
+    assert len(os.listdir("/proc/self/fd")) > before
+    del tensors, held
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_every_flipped_byte_of_the_tensors_is_found(tmp_path: Path) -> None:
@@ -443,7 +563,7 @@ def test_the_spool_keeps_chosen_validations_and_deletes_itself(tmp_path: Path) -
         assert len(spool) == 5
         assert len(files_below(tmp_path)) == 5
         unobserved, ranks, epochs, scores = spool.build(3)
-        assert unobserved.dtype == torch.int32
+        assert unobserved.dtype == torch.int16
         assert unobserved[:, 0, 0].tolist() == [0, 1, 3]
         assert ranks.dtype == torch.int16
         assert ranks.tolist() == [[i, i + 1, i + 2, i + 3, i + 4] for i in (0, 1, 3)]
@@ -473,5 +593,12 @@ def test_spools_in_one_directory_do_not_meet_and_long_rows_take_more_bits(tmp_pa
         assert one.build(1)[1].dtype == torch.int16
         assert other.build(1)[1].dtype == torch.int32
         assert other.build(1)[1].item() == 2**15 - 1
+    with SnapshotSpool(tmp_path) as mixed:
+        for epoch, item in enumerate([2**15, 3, PAD, 2**15 - 1]):
+            mixed.append(epoch, 0.1 * epoch, torch.tensor([[item, PAD]]), torch.tensor([0]))
+        unobserved = mixed.build(4)[0]
+        assert unobserved.dtype == torch.int32
+        assert unobserved[:, 0, 0].tolist() == [2**15, 3, PAD, 2**15 - 1]
+        assert mixed.build(4, bigger=False)[0].dtype == torch.int32  # the first alone
     with SnapshotSpool(tmp_path) as empty, pytest.raises(ValueError, match="0 epochs"):
         empty.build(1)

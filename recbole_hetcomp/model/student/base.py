@@ -63,20 +63,37 @@ class DistilledStudent(GeneralRecommender):
         clear_cache(self.backbone)
         return all_item_scores(self.backbone, users, self.n_items)
 
-    def scores_of(self, users: Tensor, items: Tensor) -> Tensor:
-        """Scores of some items of each user, with gradients, float [B, L].
+    def factors(self, users: Tensor) -> tuple[Tensor, Tensor] | None:
+        """User factors [B, d] and item factors [I, d], with gradients, whose dot product is the score.
+
+        None for a backbone whose scores are no dot products.
+
+        Args:
+            users: int64 [B].
+        """
+        clear_cache(self.backbone)
+        return dot_product_factors(self.backbone, users)
+
+    def scores_of(self, users: Tensor, items: Tensor, shared: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Scores of some items of each user, and of some items for all of them, with gradients.
 
         Args:
             users: int64 [B].
             items: int64 [B, L].
+            shared: int64 [S]; none if None.
+
+        Returns:
+            float [B, L] and [B, S].
         """
-        clear_cache(self.backbone)
-        factors = dot_product_factors(self.backbone, users)
+        shared = items.new_empty(0) if shared is None else shared
+        factors = self.factors(users)
         if factors is None:
-            return all_item_scores(self.backbone, users, self.n_items).gather(1, items)
+            scores = all_item_scores(self.backbone, users, self.n_items)
+            return scores.gather(1, items), scores[:, shared]
         user_factors, item_factors = factors
         # embedding(), not indexing: with several threads the latter adds up gradients in an order that varies.
-        return torch.einsum("bd,bld->bl", user_factors, embedding(items, item_factors))
+        own = (embedding(items, item_factors) * user_factors[:, None]).sum(2)
+        return own, user_factors @ embedding(shared, item_factors).t()
 
     def calculate_loss(self, interaction: Any) -> Tensor:
         """The backbone's own loss on a batch of interactions."""

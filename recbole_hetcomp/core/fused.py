@@ -1,0 +1,270 @@
+"""The listwise losses of a dot-product student, value and gradients together, without a [batch, items] tensor.
+
+The plain path scores a batch against the catalogue, keeps that matrix (and the mass over it) until the backward pass
+and goes through memory a dozen times. Here a block of users is scored, turned into mass, into the losses' gradients
+and into gradients of the factors while it is in cache, as fused linear cross-entropy does for language models: the
+weights of the losses are known beforehand, so the forward pass can finish the gradients, and the backward pass only
+scales them. What is kept between the two is of the factors' size.
+
+Source: method sections 5 and 6; the losses themselves are those of :mod:`recbole_hetcomp.core.losses`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import embedding
+
+from recbole_hetcomp.core.losses import weighted_loss
+from recbole_hetcomp.core.rankings import PAD, user_blocks
+
+_TILE_ROWS = 32  # users whose scores are worked on at once on a CPU: their row of 32 x 25,000 floats stays in cache
+_TILE_ELEMENTS = {"cpu": 2**20}
+_BLOCK_ELEMENTS = {"cpu": 2**22}
+_ELSEWHERE_ELEMENTS = 2**26  # on a GPU: few large kernels
+
+
+def fused_listwise_loss(
+    user_factors: Tensor,
+    item_factors: Tensor,
+    observed: Tensor,
+    unobserved: Tensor,
+    excluded: Tensor,
+    fine: Tensor,
+    coarse_weight: float = 1.0,
+    fine_weight: float = 1.0,
+    first_item: int = 0,
+    budget: int | None = None,
+) -> Tensor:
+    r"""Weighted coarse and fine losses of a batch, exact, for scores f(u, i) = p_u . q_i.
+
+    .. math:: \sum_{u\ coarse} w_c L_{overall}(u) + \sum_{u\ fine} w_f L_{fine}(u)
+
+    Value and gradients are those of `coarse_loss` and `fine_loss` with R_u from `rest_logsumexp`. Double backward is
+    not supported.
+    Source: method section 5.
+
+    Args:
+        user_factors: p of the batch's users, floating point, shape [B, d].
+        item_factors: q of all items, shape [I, d].
+        observed: pi+_u, item ids, ``PAD`` behind the last, integer, shape [B, P].
+        unobserved: pi-_u, likewise, shape [B, K].
+        excluded: further items outside rest_u (the history), ``PAD`` allowed anywhere, shape [B, H].
+        fine: True for users in the fine stage, bool, shape [B].
+        coarse_weight: weight of the coarse loss.
+        fine_weight: weight of the fine loss.
+        first_item: smaller item ids are in no rest (1 where item 0 is padding).
+        budget: scores held at once; bounds memory, changes no result beyond rounding. None: by device.
+
+    Returns:
+        Scalar, of the factors' type.
+
+    >>> nothing = torch.empty(1, 0, dtype=torch.int64)
+    >>> fused_listwise_loss(torch.zeros(1, 2), torch.zeros(4, 2), nothing, torch.tensor([[2]]), nothing,
+    ...                     torch.tensor([False]))                                               # log 4
+    tensor(1.3863)
+    """
+    result: Tensor = _FusedListwiseLoss.apply(
+        user_factors,
+        item_factors,
+        torch.cat((observed.long(), unobserved.long()), dim=1),
+        observed.shape[1],
+        excluded,
+        fine,
+        (coarse_weight, fine_weight),
+        first_item,
+        budget,
+    )
+    return result
+
+
+class _FusedListwiseLoss(torch.autograd.Function):
+    """Finishes the gradients in the forward pass; the backward pass scales them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        user_factors: Tensor,
+        item_factors: Tensor,
+        taught: Tensor,
+        split: int,
+        excluded: Tensor,
+        fine: Tensor,
+        weights: tuple[float, float],
+        first_item: int,
+        budget: int | None,
+    ) -> Tensor:
+        kind = torch.promote_types(user_factors.dtype, torch.float32)  # half precision: too few digits for a mass
+        users, items = user_factors.to(kind), item_factors.to(kind)
+        wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
+        rest = _Rest(items, _Places.of(torch.cat((taught, excluded.long()), dim=1), first_item), budget)
+        total = users.new_zeros(())
+        user_grad = torch.zeros_like(users)  # [B, d]
+        item_grad = torch.zeros_like(rest.items)  # [d, I]
+        for block in user_blocks(len(users), 1, rest.rows):
+            factors, lists = users[block], taught[block]
+            listed = (embedding(lists.clamp(min=0), items) * factors[:, None]).sum(2)  # [B, P + K]
+            mass = rest.mass(factors, block)
+            value, listed_grad, rest_grad = _loss_and_gradients(
+                listed, mass.log(), lists != PAD, split, fine[block], weights, wanted
+            )
+            total += value
+            if wanted:
+                rest.add_gradients(mass, block, lists, listed_grad, rest_grad, user_grad[block], item_grad)
+        if wanted:
+            ctx.save_for_backward(user_grad.to(user_factors.dtype), item_grad.t().to(item_factors.dtype).contiguous())
+        return total.to(user_factors.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        user_grad, item_grad = ctx.saved_tensors
+        return (user_grad * grad, item_grad * grad, *(None,) * 7)
+
+
+def _loss_and_gradients(
+    listed: Tensor,
+    rest: Tensor,
+    valid: Tensor,
+    split: int,
+    fine: Tensor,
+    weights: tuple[float, float],
+    wanted: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The block's loss, and its gradients by the listed items' scores [B, P + K] and by R_u [B]."""
+    with torch.set_grad_enabled(wanted):
+        listed, rest = listed.detach().requires_grad_(wanted), rest.detach().requires_grad_(wanted)
+        value = weighted_loss(listed, rest, valid, split, fine, *weights)
+        if not wanted:
+            return value, listed, rest
+        listed_grad, rest_grad = torch.autograd.grad(value, (listed, rest))
+    return value.detach(), listed_grad, rest_grad
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Places [row, item] of a batch that are outside the rest, in order of their row."""
+
+    row: Tensor  # [n]
+    item: Tensor  # [n]
+    offsets: list[int]  # [B + 1]
+    first_item: int
+
+    @staticmethod
+    def of(items: Tensor, first_item: int) -> _Places:
+        row, column = (items != PAD).nonzero(as_tuple=True)
+        counts = torch.bincount(row, minlength=len(items)).cumsum(0)
+        return _Places(row, items[row, column], [0, *counts.tolist()], first_item)
+
+    def within(self, rows: slice, columns: slice, n_items: int) -> tuple[Tensor, Tensor]:
+        """Those of some rows and columns, counted from their first."""
+        part = slice(self.offsets[rows.start], self.offsets[rows.stop])
+        row, item = self.row[part] - rows.start, self.item[part]
+        return _in_columns(row, item, columns, n_items)[:2]
+
+
+def _in_columns(row: Tensor, item: Tensor, columns: slice, n_items: int) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Places whose item is in the columns, counted from the first, and which they are (None: all)."""
+    if columns == slice(0, n_items):
+        return row, item, None
+    inside = (item >= columns.start) & (item < columns.stop)
+    return row[inside], item[inside] - columns.start, inside
+
+
+@dataclass(frozen=True)
+class _Mass:
+    """The rest's mass of a block of users, over exp(top), and its places where they were kept."""
+
+    factors: Tensor  # [B, d]
+    top: Tensor  # [B, 1]
+    total: Tensor  # [B, 1]
+    kept: Tensor | None  # [B, I]
+
+    def log(self) -> Tensor:
+        """R_u, -inf for an empty rest, [B]."""
+        return (self.total.log() + self.top)[:, 0]
+
+
+class _Rest:
+    """Mass and gradients of the rest for blocks of users, tile by tile.
+
+    A catalogue that fits keeps its mass for the gradients, so no exponential is taken twice; on a wider one tiles of
+    items are scored again.
+    """
+
+    def __init__(self, items: Tensor, places: _Places, budget: int | None) -> None:
+        self.items = items.t().contiguous()  # [d, I]: products with long rows
+        self.n_items = items.shape[0]
+        self.places = places
+        kind = items.device.type
+        budget = budget or _BLOCK_ELEMENTS.get(kind, _ELSEWHERE_ELEMENTS)
+        fits = budget // max(1, self.n_items)
+        self.tile_rows = _TILE_ROWS if kind == "cpu" else max(_TILE_ROWS, fits)
+        self.keeps = fits >= _TILE_ROWS
+        self.rows = fits // _TILE_ROWS * _TILE_ROWS if self.keeps else max(1, min(128, budget // 1024))
+        elements = min(budget, _TILE_ELEMENTS.get(kind, _ELSEWHERE_ELEMENTS))
+        self._buffer = self.items.new_empty(self.rows, self.n_items) if self.keeps else None  # new pages cost time
+        self.width = max(1, self.n_items if self.keeps else elements // min(self.rows, self.tile_rows))
+
+    def mass(self, factors: Tensor, block: slice) -> _Mass:
+        """The rest's mass of a block's users."""
+        n_rows = len(factors)
+        kept = None if self._buffer is None else self._buffer[:n_rows]
+        top = factors.new_full((n_rows, 1), -torch.inf)
+        total = factors.new_zeros(n_rows, 1)
+        for rows, columns in self._tiles(n_rows):
+            scores = self._scores(factors, block, rows, columns, kept)
+            before = top[rows]
+            now = torch.maximum(before, scores.amax(dim=1, keepdim=True)) if scores.shape[1] else before
+            base = now.masked_fill(now == -torch.inf, 0.0)
+            added = scores.sub_(base).exp_().sum(dim=1, keepdim=True)
+            total[rows] = total[rows] * (before - base).exp_() + added
+            top[rows] = now
+        return _Mass(factors, top.masked_fill_(top == -torch.inf, 0.0), total, kept)
+
+    def add_gradients(
+        self,
+        mass: _Mass,
+        block: slice,
+        lists: Tensor,
+        listed_grad: Tensor,
+        rest_grad: Tensor,
+        user_grad: Tensor,
+        item_grad: Tensor,
+    ) -> None:
+        """Add the block's gradients to those of its users' factors [B, d] and of the items' factors [d, I]."""
+        scale = rest_grad[:, None] / mass.total.clamp(min=1.0)  # total is 1 or more, or 0 for an empty rest
+        transposed = mass.factors.t().contiguous()  # [d, B]
+        for rows, columns in self._tiles(len(lists)):
+            if mass.kept is None:
+                scores = self._scores(mass.factors, block, rows, columns, None)
+                weight = scores.sub_(mass.top[rows]).exp_()
+            else:
+                weight = mass.kept[rows]
+            weight.mul_(scale[rows])
+            part = lists[rows]
+            row, column = (part != PAD).nonzero(as_tuple=True)
+            row, item, inside = _in_columns(row, part[row, column], columns, self.n_items)
+            grad = listed_grad[rows][part != PAD]
+            weight.index_put_((row, item), grad if inside is None else grad[inside], accumulate=True)
+            item_grad[:, columns].addmm_(transposed[:, rows], weight)
+            user_grad[rows] += (self.items[:, columns] @ weight.t()).t()
+
+    def _scores(self, factors: Tensor, block: slice, rows: slice, columns: slice, kept: Tensor | None) -> Tensor:
+        """Scores of a tile, -inf outside the rest."""
+        items = self.items[:, columns]
+        scores = factors[rows] @ items if kept is None else torch.mm(factors[rows], items, out=kept[rows])
+        outside = slice(block.start + rows.start, block.start + rows.stop)
+        scores[self.places.within(outside, columns, self.n_items)] = -torch.inf
+        scores[:, : max(0, self.places.first_item - columns.start)] = -torch.inf
+        return scores
+
+    def _tiles(self, n_rows: int) -> Iterator[tuple[slice, slice]]:
+        for rows in user_blocks(n_rows, 1, self.tile_rows):
+            for columns in user_blocks(self.n_items, 1, self.width):
+                yield rows, columns
