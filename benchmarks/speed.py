@@ -24,6 +24,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -32,6 +33,9 @@ import direct
 import numpy as np
 import pandas as pd
 import torch
+from recbole.evaluator import Evaluator
+from recbole.evaluator.collector import DataStruct
+from recbole.model.general_recommender import BPR
 from torch import Tensor
 from torch.nn.functional import embedding
 
@@ -58,6 +62,10 @@ from recbole_hetcomp.core import (
     top_k,
     weighted_loss,
 )
+from recbole_hetcomp.loaders import EvaluatedUsers, Membership
+from recbole_hetcomp.model.scoring import SCORES_AT_ONCE
+from recbole_hetcomp.trainer.evaluation import top_list_entries
+from recbole_hetcomp.trainer.recording import ranked_lists
 
 TEACHERS, SNAPSHOTS, K, K_OBSERVED, T_R, T_S = 6, 4, 100, 10, 10.0, 100.0
 CUTOFFS = (10, 50)
@@ -415,8 +423,8 @@ def evaluation_parts(inputs: Inputs, repeats: int, generator: torch.Generator) -
     )
     factors, item_factors = inputs.user_factors[users], inputs.item_factors
     sides = {
-        "direct": lambda: direct.evaluate(factors, item_factors, history, positives, CUTOFFS),
-        "package": lambda: package_metrics(inputs, users),
+        "direct": partial(direct.evaluate, factors, item_factors, history, positives, CUTOFFS),
+        "package": RecBoleStudent(inputs, users).metrics,
     }
     answers = {"package": sides["package"]()}  # warm-up
     seconds: dict[str, list[float]] = {name: [] for name in sides}
@@ -430,21 +438,33 @@ def evaluation_parts(inputs: Inputs, repeats: int, generator: torch.Generator) -
     return {"evaluation": Part(seconds["direct"], seconds["package"], agreement, note)}
 
 
-def package_metrics(inputs: Inputs, users: Tensor) -> dict[str, float]:
-    """Recall and NDCG by the package's top lists."""
-    hits, counts = [], inputs.test.lengths()[users]
-    for block in users.split(_users_at_once(inputs.size.items)):
-        scores = inputs.user_factors[block] @ inputs.item_factors.T
-        lists = top_k(_mask(scores, inputs.history, block, -torch.inf), max(CUTOFFS))
-        hits.append(ranks_in(inputs.test.padded(block), lists, absent=-1) >= 0)
-    hit = torch.cat(hits).double()  # [B, longest]
-    discount = 1 / torch.arange(2, max(CUTOFFS) + 2, dtype=torch.float64).log2()
-    found = {}
-    for k in CUTOFFS:
-        ideal = discount.cumsum(0)[counts.clamp(max=k) - 1]
-        found[f"recall@{k}"] = float((hit[:, :k].sum(1) / counts).mean())
-        found[f"ndcg@{k}"] = float(((hit[:, :k] * discount[:k]).sum(1) / ideal).mean())
-    return found
+class RecBoleStudent:
+    """The student as RecBole's BPR and what the package evaluates it on; RecBole's item ids are one more, 0 is padding."""
+
+    def __init__(self, inputs: Inputs, users: Tensor) -> None:
+        size = inputs.size
+        fields = {"USER_ID_FIELD": "user", "ITEM_ID_FIELD": "item", "NEG_PREFIX": "neg_", "device": torch.device("cpu")}
+        numbers = {"user": size.users, "item": size.items + 1}
+        self.model = BPR({**fields, "embedding_size": size.dimension}, SimpleNamespace(num=numbers.get)).eval()
+        self.model.user_embedding.weight.data.copy_(inputs.user_factors)
+        self.model.item_embedding.weight.data[1:] = inputs.item_factors
+        positives, history = (
+            Membership.of(Ragged(ragged.offsets, ragged.values + 1)) for ragged in (inputs.test, inputs.history)
+        )
+        self.evaluated = EvaluatedUsers(users, positives, history, size.items + 1)
+        metrics = {"metrics": ["Recall", "NDCG"], "topk": list(CUTOFFS), "metric_decimal_place": 12}
+        self.evaluator = Evaluator(metrics)
+
+    def metrics(self) -> dict[str, float]:
+        """Recall and NDCG of RecBole's evaluator, fed with top lists."""
+        evaluated = self.evaluated
+        lists = ranked_lists(
+            self.model, evaluated.users, evaluated.n_items, evaluated.history.items, max(CUTOFFS), SCORES_AT_ONCE
+        )
+        collected = DataStruct()
+        for key, value in top_list_entries(lists, evaluated).items():
+            collected.set(key, value)
+        return {name: float(value) for name, value in self.evaluator.evaluate(collected).items()}
 
 
 @dataclass(frozen=True)
@@ -718,6 +738,7 @@ def main() -> None:
     if arguments.keep_memory:
         keep_freed_memory()
     result = measure(arguments.size, arguments.repeats, arguments.seed)
+    result["keep_memory"] = arguments.keep_memory
     result["command"] = " ".join(["python", *sys.argv])
     print(table(result))
     print(

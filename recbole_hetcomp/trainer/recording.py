@@ -13,6 +13,8 @@ from recbole_hetcomp.interactions import Interactions
 from recbole_hetcomp.loaders import EvaluatedUsers, Membership
 from recbole_hetcomp.model.scoring import SCORES_AT_ONCE, all_item_scores, device_of, users_at_once
 
+_SPARE = 32  # places more than are served: few users have as many validation items among their best
+
 
 def exclusion(n_rows: int, n_items: int, *lists: Tensor) -> Tensor:
     """True for RecBole's padding item 0 and for every listed item.
@@ -145,6 +147,7 @@ class SnapshotRecorder:
         self.best: float | None = None
         self.served = torch.full((data.n_users, served_length), PAD, dtype=torch.int32)
         self._served_items = Membership.of(data.served)
+        self._later = data.served.lengths() - data.observed.lengths()  # [U]: validation items not observed
         self._pending: Rankings | None = None
         self._covered: tuple[EvaluatedUsers, bool] | None = None
 
@@ -210,11 +213,20 @@ class SnapshotRecorder:
             positions = data.observed.positions(users)
             observed = data.observed.padded(users).to(scores.device)
             ranks[positions[positions != PAD]] = observed_ranks(scores, observed).cpu()[positions != PAD].int()
-            later = int((data.served.lengths() - data.observed.lengths())[users].max())
             hide(scores, users, data.observed)
-            best = top_k(scores, max(length, self.served_length + later)).cpu()
-            lists[users] = best[:, :length].int()
-            best = without(best, self._served_items.holds(users, best))
-            served[users] = best[:, : self.served_length].int()
+            best = top_k(scores, max(length, self.served_length + _SPARE))
+            lists[users] = best[:, :length].int().cpu()
+            served[users] = self._less_later(scores, users, best.cpu()).int()
         served[~data.active] = PAD
         return Rankings(lists, ranks, served)
+
+    def _less_later(self, scores: Tensor, users: Tensor, best: Tensor) -> Tensor:
+        """The best items less the validation items, from longer lists where too few are left, int64 [B, S]."""
+        size = self.served_length
+        served = without(best, self._served_items.holds(users, best))[:, :size]
+        short = ((served[:, -1] == PAD) & (best[:, -1] != PAD)).nonzero().flatten()
+        if len(short):
+            later = self._later[users[short]].max()
+            best = top_k(scores[short.to(scores.device)], size + int(later)).cpu()
+            served[short] = without(best, self._served_items.holds(users[short], best))[:, :size]
+        return served

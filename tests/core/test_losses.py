@@ -16,7 +16,6 @@ from recbole_hetcomp.core.losses import (
     plackett_luce_nll,
     rest_logsumexp,
 )
-from recbole_hetcomp.core.sampling import rest_size, sample_rest, sampled_rest_logsumexp
 from recbole_hetcomp.core.rankings import PAD, Ragged
 
 seeds = st.integers(0, 2**31 - 1)
@@ -225,64 +224,6 @@ def test_rest_whose_only_items_score_minus_infinity_sends_no_nan_back() -> None:
     assert rest.item() == -math.inf
     (gradient,) = torch.autograd.grad(rest.sum(), scores)
     assert gradient.tolist() == [[0.0, 0.0]]
-
-
-@quick
-@given(seed=seeds, n_items=st.integers(2, 20), S=st.integers(1, 30), first_item=st.integers(0, 1))
-def test_draws_come_from_the_rest(seed: int, n_items: int, S: int, first_item: int) -> None:
-    generator = seeded(seed)
-    mask = torch.rand(6, n_items, generator=generator) < 0.7
-    mask[:, -1] = False  # the rest is not empty
-    excluded = Ragged.from_pairs(*mask.nonzero().T, n_users=6).padded(torch.arange(6))
-    jumbled = torch.cat((excluded, excluded), dim=1)  # repeats, and padding in the middle
-    jumbled = jumbled[:, torch.randperm(jumbled.shape[1], generator=generator)]
-    drawn = sample_rest(jumbled, n_items, S, generator, first_item)
-    assert drawn.shape == (6, S)
-    assert drawn.min() >= first_item
-    assert drawn.max() < n_items
-    assert not mask.gather(1, drawn).any()
-    sizes = (~mask[:, first_item:]).sum(1)
-    assert torch.equal(rest_size(jumbled, n_items, first_item), sizes)
-
-
-def test_draws_are_uniform_and_follow_the_generator() -> None:
-    excluded = torch.tensor([[0, 3, 4, 9, PAD]])
-    drawn = sample_rest(excluded, 10, 60_000, seeded(0))
-    shares = drawn[0].bincount(minlength=10) / 60_000
-    expected = torch.tensor([0, 1, 1, 0, 0, 1, 1, 1, 1, 0]) / 6
-    assert torch.allclose(shares, expected, atol=0.01)
-    assert torch.equal(drawn, sample_rest(excluded, 10, 60_000, seeded(0)))
-    assert not torch.equal(drawn, sample_rest(excluded, 10, 60_000, seeded(1)))
-    assert sample_rest(torch.zeros(2, 0).long(), 3, 50, seeded(0)).unique().tolist() == [0, 1, 2]
-
-
-def test_drawing_from_an_empty_rest_is_refused() -> None:
-    with pytest.raises(ValueError, match="row 1 excludes every item of 1 … 2"):
-        sample_rest(torch.tensor([[1, PAD], [1, 2]]), 3, 4, seeded(0), first_item=1)
-    with pytest.raises(ValueError, match="S is 0"):
-        sample_rest(torch.tensor([[1]]), 3, 0, seeded(0))
-
-
-def test_estimated_rest_is_right_on_average_and_exact_for_equal_scores() -> None:
-    scores = normal(7, 1, 50)
-    excluded = torch.arange(10)[None]
-    drawn = sample_rest(excluded, 50, 200_000, seeded(1))
-    size = rest_size(excluded, 50)
-    estimate = sampled_rest_logsumexp(scores.gather(1, drawn), size)
-    exact = rest_logsumexp(scores, torch.arange(50)[None] < 10)
-    assert estimate.item() == pytest.approx(exact.item(), abs=0.02)
-    assert sampled_rest_logsumexp(torch.ones(1, 3), size).item() == pytest.approx(1 + math.log(40), abs=1e-5)
-
-
-def test_estimated_rest_of_no_item_is_empty() -> None:
-    scores = torch.ones(2, 3).requires_grad_()
-    estimate = sampled_rest_logsumexp(scores, torch.tensor([0, 6]))
-    assert estimate.tolist() == [-math.inf, pytest.approx(1 + math.log(6))]
-    (gradient,) = torch.autograd.grad(estimate.sum(), scores)
-    assert gradient[0].tolist() == [0.0, 0.0, 0.0]
-    assert gradient[1].sum().item() == pytest.approx(1.0)
-    with pytest.raises(ValueError, match="0 columns"):
-        sampled_rest_logsumexp(torch.zeros(2, 0), torch.tensor([1, 1]))
 
 
 @pytest.mark.parametrize("function", [coarse_loss, fine_loss])
