@@ -33,6 +33,7 @@ import direct
 import numpy as np
 import pandas as pd
 import torch
+from recbole.config import Config
 from recbole.evaluator import Evaluator
 from recbole.evaluator.collector import DataStruct
 from recbole.model.general_recommender import BPR
@@ -422,7 +423,7 @@ def evaluation_parts(inputs: Inputs, repeats: int, generator: torch.Generator) -
         for ragged in (inputs.history, inputs.test)
     )
     factors, item_factors = inputs.user_factors[users], inputs.item_factors
-    sides = {
+    sides: dict[str, Callable[[], dict[str, float]]] = {
         "direct": partial(direct.evaluate, factors, item_factors, history, positives, CUTOFFS),
         "package": RecBoleStudent(inputs, users).metrics,
     }
@@ -439,7 +440,7 @@ def evaluation_parts(inputs: Inputs, repeats: int, generator: torch.Generator) -
 
 
 class RecBoleStudent:
-    """The student as RecBole's BPR and what the package evaluates it on; RecBole's item ids are one more, 0 is padding."""
+    """The student as RecBole's BPR, and what it is evaluated on. Item ids are one more: RecBole's item 0 is padding."""
 
     def __init__(self, inputs: Inputs, users: Tensor) -> None:
         size = inputs.size
@@ -452,6 +453,9 @@ class RecBoleStudent:
             Membership.of(Ragged(ragged.offsets, ragged.values + 1)) for ragged in (inputs.test, inputs.history)
         )
         self.evaluated = EvaluatedUsers(users, positives, history, size.items + 1)
+        Config.compatibility_settings(
+            None
+        )  # RecBole's metrics use names that numpy has dropped; its Config restores them
         metrics = {"metrics": ["Recall", "NDCG"], "topk": list(CUTOFFS), "metric_decimal_place": 12}
         self.evaluator = Evaluator(metrics)
 

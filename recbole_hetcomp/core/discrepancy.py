@@ -47,9 +47,7 @@ def discrepancy(student: Tensor, teacher: Tensor, K_D: int, T_r: float = 10.0, g
     return discrepancy_to(SortedLists.of(student[:, :K_D]), teacher, K_D, T_r, gain)
 
 
-def discrepancy_to(
-    student: SortedLists, teacher: Tensor, K_D: int, T_r: float = 10.0, gain: str = "teacher"
-) -> Tensor:
+def discrepancy_to(student: SortedLists, teacher: Tensor, K_D: int, T_r: float = 10.0, gain: str = "teacher") -> Tensor:
     """The same as `discrepancy`, for a student who is compared with many teachers.
 
     Args:

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recbole_hetcomp.core import CurriculumState, StepReport, advance, top_k
-from recbole_hetcomp.model.scoring import all_item_scores, clear_cache, users_at_once
+from recbole_hetcomp.core import PAD, CurriculumState, StepReport, advance
+from recbole_hetcomp.model.scoring import clear_cache
 from recbole_hetcomp.trainer.distilling import DistillingTrainer
 from recbole_hetcomp.trainer.material import Material
 from recbole_hetcomp.trainer.objective import ListwiseObjective, TaughtLists
-from recbole_hetcomp.trainer.recording import exclusion
+from recbole_hetcomp.trainer.recording import ranked_lists
 
 
 class HetCompTrainer(DistillingTrainer):
@@ -49,6 +49,7 @@ class HetCompTrainer(DistillingTrainer):
             self.material.trajectories,
             self.settings.curriculum,
             self.active,
+            self.settings.block_elements,
         )
         self._enter(state)
         moved = report.advanced.nonzero().flatten()
@@ -58,16 +59,15 @@ class HetCompTrainer(DistillingTrainer):
 
     @torch.no_grad()
     def _student_lists(self) -> Tensor:
-        """The student's own top lists over unobserved items, int64 [U, K_D]."""
+        """The student's own top lists over unobserved items, int32 [U, K_D]."""
         assert self.material is not None
-        data, length = self.material.data, self.settings.K_D
+        data, backbone = self.material.data, self.model.backbone
         self.model.eval()
-        clear_cache(self.model.backbone)
-        lists = torch.full((data.n_users, length), -1, dtype=torch.int64, device=self.device)
-        for users in self.users.split(users_at_once(data.n_items)):
-            scores = all_item_scores(self.model.backbone, users, data.n_items)
-            hidden = exclusion(len(users), data.n_items, self.lists.history.padded(users))
-            lists[users] = top_k(scores, length, hidden)
+        clear_cache(backbone)
+        lists = torch.full((data.n_users, self.settings.K_D), PAD, dtype=torch.int32, device=self.device)
+        lists[self.users] = ranked_lists(
+            backbone, self.users, data.n_items, self.lists.history, self.settings.K_D, self.settings.score_elements
+        )
         return lists
 
     def _log_step(self, epoch: int, report: StepReport) -> None:

@@ -31,7 +31,7 @@ class Material:
         run: short name of the run, the same whenever the same settings meet the same data.
         teachers: name and trajectory of each teacher, in the order of the settings.
         settings: the run's settings, with the teachers' weights decided.
-        ensemble: the consensus of the final snapshots over every listed item, int32 [U, sum of K'].
+        ensemble: the consensus of the final snapshots over the items that any teacher lists, int32 [U, L].
         no_kd: the student trained alone, or None.
     """
 
@@ -110,20 +110,32 @@ def gather_material(
         run=f"{config['model']}-{run_key(config, data.fingerprint, companions)}",
         teachers=teachers,
         settings=weighed,
-        ensemble=ensemble_lists(data, [trajectory for _, trajectory in teachers], weighed),
+        ensemble=ensemble_lists(
+            data, [trajectory for _, trajectory in teachers], weighed, lessons[0].served_length
+        ),
         no_kd=no_kd,
     )
 
 
-def ensemble_lists(data: Interactions, teachers: Sequence[Trajectory], settings: HetCompSettings) -> Tensor:
-    """The teacher ensemble: the consensus of the final snapshots, over every item that any teacher lists.
+def ensemble_lists(
+    data: Interactions, teachers: Sequence[Trajectory], settings: HetCompSettings, served_length: int
+) -> Tensor:
+    """The teacher ensemble: the consensus of the final snapshots, over the items that any teacher lists.
+
+    Args:
+        data: the interactions.
+        teachers: the teachers' trajectories.
+        settings: the consensus's.
+        served_length: S, items wanted of each list once the user's validation items are left out.
 
     Returns:
-        Item ids, best first, int32 [U, sum of K']; rows of users without training items are all ``PAD``.
+        Item ids, best first, int32 [U, L]; rows of users without training items are all ``PAD``. L is S and the most
+        validation items that any user has, or the sum of K' where that is less: no S of what is left lies behind.
     """
     trajectories = [teacher.unobserved for teacher in teachers]
     last = torch.tensor([trajectory.shape[0] - 1 for trajectory in trajectories])
-    length = sum(trajectory.shape[2] for trajectory in trajectories)
+    left_out = int((data.served.lengths() - data.observed.lengths()).max())
+    length = min(sum(trajectory.shape[2] for trajectory in trajectories), served_length + left_out)
     lists = torch.full((data.n_users, length), PAD, dtype=torch.int32)
     users = data.users
     items, _ = taught_unobserved(trajectories, last.expand(len(users), -1), users, length, settings.consensus)

@@ -21,6 +21,7 @@ from recbole_hetcomp.core import (
     taught_unobserved,
     weighted_loss,
 )
+from recbole_hetcomp.core.rankings import user_blocks
 from recbole_hetcomp.interactions import Interactions
 from recbole_hetcomp.trainer.recording import exclusion
 
@@ -55,13 +56,14 @@ class TaughtLists:
             users: int64 [B].
             v: snapshots, int64 [U, M].
         """
-        consensus, selected = self.settings.consensus, v[users]
-        items, _ = taught_unobserved(self.trajectories, selected, users, self.settings.K, consensus)
-        self.unobserved[users] = items.int()
-        observed = taught_observed(
-            self.history, self.observed_ranks, selected, users, self.settings.K_observed, consensus
-        )
-        self.observed[users] = observed.int()
+        settings = self.settings
+        how = settings.consensus, settings.block_elements
+        for rows in user_blocks(len(users), settings.K, settings.block_elements):
+            block, selected = users[rows], v[users[rows]]
+            items, _ = taught_unobserved(self.trajectories, selected, block, settings.K, *how)
+            self.unobserved[block] = items.int()
+            observed = taught_observed(self.history, self.observed_ranks, selected, block, settings.K_observed, *how)
+            self.observed[block] = observed.int()
 
 
 class ListwiseObjective:
@@ -99,7 +101,8 @@ class ListwiseObjective:
         if factors is None:
             return self._weighted(batch, *self._plain(model, batch))
         return fused_listwise_loss(
-            *factors,
+            factors[0],
+            factors[1],
             batch.observed,
             batch.unobserved,
             batch.history,

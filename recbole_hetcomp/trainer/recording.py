@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from recbole_hetcomp.core import PAD, Ragged, SnapshotSpool, observed_ranks, top_k
+from recbole_hetcomp.core.rankings import take_padded
 from recbole_hetcomp.interactions import Interactions
 from recbole_hetcomp.loaders import EvaluatedUsers, Membership
 from recbole_hetcomp.model.scoring import SCORES_AT_ONCE, all_item_scores, device_of, users_at_once
@@ -211,7 +212,7 @@ class SnapshotRecorder:
         for users in torch.cat([data.users, also]).unique().split(users_at_once(data.n_items, self.budget)):
             scores = all_item_scores(model, users.to(device), data.n_items)
             positions = data.observed.positions(users)
-            observed = data.observed.padded(users).to(scores.device)
+            observed = take_padded(data.observed.values, positions).to(scores.device)
             ranks[positions[positions != PAD]] = observed_ranks(scores, observed).cpu()[positions != PAD].int()
             hide(scores, users, data.observed)
             best = top_k(scores, max(length, self.served_length + _SPARE))

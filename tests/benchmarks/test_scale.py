@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_every_size_is_written_once_and_measured(tmp_path: Path) -> None:
     command = [
         sys.executable, str(ROOT / "benchmarks" / "scale.py"), "--sizes", "300x600", "--length", "20",
-        "--teachers", "2", "--snapshots", "3", "--json", str(tmp_path / "scale.json"), "--store", str(tmp_path / "store"),
+        "--teachers", "2", "--snapshots", "3",
+        "--json", str(tmp_path / "scale.json"), "--store", str(tmp_path / "store"),
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     first = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)

@@ -16,7 +16,7 @@ from recbole_hetcomp.core.losses import (
     plackett_luce_nll,
     rest_logsumexp,
 )
-from recbole_hetcomp.core.rankings import PAD, Ragged
+from recbole_hetcomp.core.rankings import PAD
 
 seeds = st.integers(0, 2**31 - 1)
 quick = settings(max_examples=40, deadline=None)

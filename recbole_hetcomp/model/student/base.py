@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType, get_model
 from torch import Tensor, nn
