@@ -7,6 +7,9 @@ own that shrinks from snapshot to snapshot, interactions are drawn from the same
 popularity. Both sides get the same inputs and the same threads, are timed in turn after a warm-up, and their answers
 are compared in the same run. A ratio is the direct side's median time divided by the package's. Where the direct side
 would take minutes, both sides work on the same random share of the users or batches, and seconds are scaled to all.
+
+With glibc much of the direct losses' time goes into page faults of their large temporaries; ``--keep-memory`` saves it.
+Run it on an idle machine: a second thread that has to wait for another process's core makes small steps very slow.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import direct
 import numpy as np
 import pandas as pd
+import recbole
 import torch
 from recbole.config import Config
 from recbole.evaluator import Evaluator
@@ -507,8 +511,16 @@ def _stage_parts(inputs: Inputs, lesson: Lesson, stage: str, repeats: int) -> di
     sides = {
         "direct": (partial(_direct_loss, lesson, stage), 0.0, note),
         "loss_exact": (partial(_exact_loss, lesson, stage), 1e-4, note),
-        "loss_sampled": (partial(_shared_loss, lesson, stage), 0.1, f"{note}; S = {SAMPLED_REST} a batch"),
-        "loss_sampled_per_user": (partial(_sampled_loss, lesson, stage), 0.1, f"{note}; S = {SAMPLED_REST} a user"),
+        "loss_sampled": (
+            partial(_shared_loss, lesson, stage),
+            0.1,
+            f"{note}; S = {SAMPLED_REST} a batch, values compared",
+        ),
+        "loss_sampled_per_user": (
+            partial(_sampled_loss, lesson, stage),
+            0.1,
+            f"{note}; S = {SAMPLED_REST} a user, values compared",
+        ),
     }
     answers = {name: _epoch(inputs, lesson, loss, 1) for name, (loss, _, _) in sides.items()}  # warm-up
     seconds: dict[str, list[float]] = {name: [] for name in sides}
@@ -693,7 +705,12 @@ def measure(name: str, repeats: int, seed: int) -> dict[str, Any]:
         "agreement": {key: part.agreement for key, part in parts.items()},
         "notes": {key: part.note for key, part in parts.items()},
         "likeness_of_inputs": likeness(inputs),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "recbole": recbole.__version__,
+        },
         "threads": torch.get_num_threads(),
         "repeats": repeats,
         "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),

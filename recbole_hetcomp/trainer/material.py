@@ -110,9 +110,7 @@ def gather_material(
         run=f"{config['model']}-{run_key(config, data.fingerprint, companions)}",
         teachers=teachers,
         settings=weighed,
-        ensemble=ensemble_lists(
-            data, [trajectory for _, trajectory in teachers], weighed, lessons[0].served_length
-        ),
+        ensemble=ensemble_lists(data, [trajectory for _, trajectory in teachers], weighed, lessons[0].served_length),
         no_kd=no_kd,
     )
 
@@ -138,7 +136,9 @@ def ensemble_lists(
     length = min(sum(trajectory.shape[2] for trajectory in trajectories), served_length + left_out)
     lists = torch.full((data.n_users, length), PAD, dtype=torch.int32)
     users = data.users
-    items, _ = taught_unobserved(trajectories, last.expand(len(users), -1), users, length, settings.consensus)
+    items, _ = taught_unobserved(
+        trajectories, last.expand(len(users), -1), users, length, settings.consensus, settings.block_elements
+    )
     lists[users] = items.int()
     return lists
 

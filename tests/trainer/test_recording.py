@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from recbole_hetcomp.core import PAD, Ragged, SnapshotSpool
 from recbole_hetcomp.interactions import Interactions
+from recbole_hetcomp.loaders import EvaluatedUsers, Membership
 from recbole_hetcomp.model import scoring
-from recbole_hetcomp.trainer.recording import SnapshotRecorder, exclusion
+from recbole_hetcomp.trainer import recording
+from recbole_hetcomp.trainer.recording import SnapshotRecorder, exclusion, hide, ranked_lists, without
 
 U, I = 7, 13  # noqa: E741  with the padding user and the padding item
 USER_6_IS_NEW = 6  # without training items
@@ -81,9 +83,11 @@ def naive_ranks(scores: Tensor, observed: list[int]) -> list[int]:
     return [order.index(item) for item in observed]
 
 
-def recorded(model: Scores, tmp_path: Any, length: int = 6, served_length: int = 8) -> tuple[Tensor, Tensor, Tensor]:
+def recorded(
+    model: Scores, tmp_path: Any, length: int = 6, served_length: int = 8, budget: int = 2**20
+) -> tuple[Tensor, Tensor, Tensor]:
     with SnapshotSpool(tmp_path) as spool:
-        recorder = SnapshotRecorder(data(), spool, length, served_length)
+        recorder = SnapshotRecorder(data(), spool, length, served_length, budget=budget)
         recorder.record(model, 0, 0.1)
         unobserved, ranks, _, _ = spool.build(1)
     return unobserved[0], ranks[0], recorder.served
@@ -92,11 +96,12 @@ def recorded(model: Scores, tmp_path: Any, length: int = 6, served_length: int =
 @pytest.mark.parametrize("kind", [Scores, PairScores])
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("users_at_once", [1, 3, 100])
-def test_lists_and_ranks_equal_a_naive_ranking(tmp_path, monkeypatch, kind, ties, users_at_once):
-    monkeypatch.setattr(scoring, "SCORES_AT_ONCE", users_at_once * I)
-    monkeypatch.setattr(scoring, "PAIRS_AT_ONCE", 2 * I)
+@pytest.mark.parametrize("spare", [0, 32])
+def test_lists_and_ranks_equal_a_naive_ranking(tmp_path, monkeypatch, kind, ties, users_at_once, spare):
+    monkeypatch.setattr(scoring, "PAIRS_AT_ONCE", 2 * I + 3)
+    monkeypatch.setattr(recording, "_SPARE", spare)  # with none, lists lack places once validation items are left out
     scores = table(ties=ties)
-    unobserved, ranks, served = recorded(kind(scores), tmp_path)
+    unobserved, ranks, served = recorded(kind(scores), tmp_path, budget=users_at_once * I)
     for user in range(U):
         seen = row(data().observed, user)
         if not seen:
@@ -159,6 +164,100 @@ def test_recording_draws_no_random_number(tmp_path):
     before = torch.get_rng_state()
     recorded(model, tmp_path)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def evaluated(history: Ragged, users: list[int]) -> EvaluatedUsers:
+    """Users to be evaluated whose candidates are all items but their history; no positives."""
+    nothing = Ragged.from_pairs(torch.tensor([], dtype=torch.int64), torch.tensor([], dtype=torch.int64), U)
+    return EvaluatedUsers(torch.tensor(users), Membership.of(nothing), Membership.of(history), I)
+
+
+class CountedScores(Scores):
+    """A table that counts how often it is asked."""
+
+    asked = 0
+
+    def full_sort_predict(self, interaction: Any) -> Tensor:
+        self.asked += 1
+        return super().full_sort_predict(interaction)
+
+
+def test_a_validation_and_its_recording_score_the_catalogue_once(tmp_path):
+    model, users = CountedScores(table()), [3, 1, USER_6_IS_NEW]
+    history = Ragged.from_pairs(torch.tensor([1, 1, 1, 3, 3]), torch.tensor([3, 5, 9, 2, 12]), U)
+    validated = evaluated(history, users)
+    with SnapshotSpool(tmp_path) as spool:
+        recorder = SnapshotRecorder(data(), spool, 6, 8)
+        assert recorder.covers(validated)
+        lists = recorder.validation_lists(model, validated, 9)
+        recorder.record(model, 0, 0.1)
+        unobserved, ranks, _, _ = spool.build(1)
+    assert model.asked == 1
+    for place, user in enumerate(users):
+        assert lists[place].tolist() == naive_list(model.table[user], row(data().observed, user), 9), user
+    expected = recorded(model, tmp_path)
+    assert model.asked == 2
+    assert all(torch.equal(one, other) for one, other in zip((unobserved[0], ranks[0], recorder.served), expected))
+
+
+def test_rankings_of_one_validation_are_not_recorded_for_the_next(tmp_path):
+    first, second = Scores(table(0)), Scores(table(1))
+    with SnapshotSpool(tmp_path) as spool:
+        recorder = SnapshotRecorder(data(), spool, 6, 8)
+        recorder.validation_lists(first, evaluated(data().observed, [1, 2, 3, 4, 5]), 5)
+        recorder.record(first, 0, 0.1)
+        recorder.record(second, 1, 0.2)
+        unobserved, _, _, _ = spool.build(2)
+    assert unobserved[1, 1].tolist() == naive_list(second.table[1], row(data().observed, 1), 6)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "covered"),
+    [
+        ([[1, 3], [1, 5], [1, 9], [2, 1]], True),
+        ([[1, 3], [1, 5], [2, 1]], False),  # a training item of user 1 is a candidate: it is a positive too
+        ([[1, 3], [1, 5], [1, 9], [1, 4], [2, 1]], False),  # as at test time
+        ([[1, 3], [1, 5], [1, 8], [2, 1]], False),
+    ],
+)
+def test_the_recorder_serves_only_evaluations_whose_history_is_the_training_items(tmp_path, pairs, covered):
+    users, items = torch.tensor(pairs).T
+    with SnapshotSpool(tmp_path) as spool:
+        recorder = SnapshotRecorder(data(), spool, 6, 8)
+        assert recorder.covers(evaluated(Ragged.from_pairs(users, items, U), [1, 2])) is covered
+
+
+@pytest.mark.parametrize("budget", [1, 3 * I, 10**6])
+@pytest.mark.parametrize("ties", [False, True])
+def test_ranked_lists_equal_a_naive_ranking(ties, budget):
+    scores, users = table(ties=ties), torch.tensor([5, 1, USER_6_IS_NEW])
+    model = Scores(scores)
+    lists = ranked_lists(model, users, I, data().served, 12, budget)
+    assert lists.dtype == torch.int32
+    for place, user in enumerate(users.tolist()):
+        assert lists[place].tolist() == naive_list(scores[user], row(data().served, user), 12), user
+    assert torch.equal(model.table, scores)
+    assert ranked_lists(model, users[:0], I, data().served, 4).shape == (0, 4)
+
+
+def test_hiding_equals_exclusion():
+    users = torch.tensor([5, 0, 1])
+    hidden = hide(torch.zeros(3, I), users, data().observed) == -torch.inf
+    assert torch.equal(hidden, exclusion(3, I, data().observed.padded(users)))
+
+
+def test_without_keeps_the_order():
+    lists = torch.tensor([[4, 2, 9, 7], [1, 3, PAD, PAD]])
+    dropped = torch.tensor([[False, True, True, False], [True, False, False, False]])
+    assert without(lists, dropped).tolist() == [[4, 7, PAD, PAD], [3, PAD, PAD, PAD]]
+    assert without(lists, torch.zeros_like(dropped)).tolist() == lists.tolist()
+
+
+def test_membership_equals_a_naive_search():
+    lists = torch.randint(PAD, I, (U, 9), generator=torch.Generator().manual_seed(0))
+    for ragged in (data().observed, data().served, Ragged.from_pairs(torch.tensor([2]), torch.tensor([3]), U)):
+        holds = Membership.of(ragged).holds(torch.arange(U), lists)
+        assert holds.tolist() == [[item in row(ragged, user) for item in lists[user].tolist()] for user in range(U)]
 
 
 def test_exclusion_hides_padding_and_the_listed_items():
