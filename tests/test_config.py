@@ -23,9 +23,12 @@ from recbole_hetcomp.config import (
     properties_dir,
     read_properties,
     run_key,
+    score_elements,
     teacher_config,
     training_identity,
 )
+from recbole_hetcomp.core.rankings import BLOCK_ELEMENTS
+from recbole_hetcomp.model.scoring import SCORES_AT_ONCE
 
 # Lines of HetComp.yaml that are RecBole's settings, not the plugin's.
 RECBOLE_KEYS = {"embedding_size", "train_batch_size", "learning_rate", "epochs", "eval_step", "stopping_step"}
@@ -147,6 +150,8 @@ BAD_SETTINGS = [
     ({"base_loss_weight": "heavy"}, ("base_loss_weight='heavy'", "float")),
     ({"user_batch_size": 0}, ("user_batch_size=0", "at least 1")),
     ({"rest_sample_num": -1}, ("rest_sample_num=-1", "at least 0")),
+    ({"memory_budget_mb": 15}, ("memory_budget_mb=15", "at least 16")),
+    ({"memory_budget_mb": 99.5}, ("memory_budget_mb=99.5", "whole number")),
     ({"use_consistency": 1}, ("use_consistency=1", "True or False")),
     ({"use_consistency": "maybe"}, ("use_consistency", "maybe", "True or False")),
     ({"compare_no_kd": "yes please"}, ("compare_no_kd", "True or False")),
@@ -336,6 +341,28 @@ def test_backbone_settings_given_at_the_top_reach_the_student_and_the_student_al
     assert backbone_config(config, settings)["n_layers"] == no_kd_config(config, settings)["n_layers"] == 1
 
 
+# --- memory ---
+
+
+def test_the_default_memory_is_the_blocks_defaults():
+    settings = settings_of()
+    assert (settings.score_elements, settings.block_elements) == (SCORES_AT_ONCE, BLOCK_ELEMENTS)
+    assert score_elements(config_of("BPR")) == SCORES_AT_ONCE  # a model without the setting
+
+
+@pytest.mark.parametrize("memory", [16, 100])
+def test_a_runs_memory_reaches_its_other_models_and_its_loaders(memory):
+    config = config_of(memory_budget_mb=memory)
+    settings = HetCompSettings.from_config(config)
+    expected = memory * 2**20 // 16
+    assert settings.score_elements == score_elements(config) == expected
+    assert settings.block_elements == expected // 8
+    for made in (teacher_config(config, settings, "NeuMF"), no_kd_config(config, settings)):
+        assert score_elements(made) == expected
+    _, valid, _ = data_preparation(config, create_dataset(config))
+    assert valid.step == expected // 1683
+
+
 # --- identities ---
 
 
@@ -346,7 +373,14 @@ def identity_of(**given: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "given",
-    [{"result_dir": "x"}, {"show_progress": False}, {"topk": [5, 50]}, {"epochs": 3}, {"metrics": ["Recall", "Hit"]}],
+    [
+        {"result_dir": "x"},
+        {"show_progress": False},
+        {"memory_budget_mb": 16},
+        {"topk": [5, 50]},
+        {"epochs": 3},
+        {"metrics": ["Recall", "Hit"]},
+    ],
     ids=str,
 )
 def test_what_does_not_concern_a_teacher_does_not_change_its_identity(given):
@@ -361,6 +395,7 @@ def test_what_does_changes_it(given):
 def test_a_runs_key_follows_what_it_computes():
     key = run_key(config_of(), "data", [])
     assert key == run_key(config_of(show_progress=False, result_dir="x", store_dir="y"), "data", [])
+    assert key == run_key(config_of(memory_budget_mb=16), "data", [])
     for other in (run_key(config_of(seed=3), "data", []), run_key(config_of(), "other", [])):
         assert other != key
     assert run_key(config_of(), "data", [{"a": 1}]) != key

@@ -165,15 +165,19 @@ class _Places:
         """Those of some rows and columns, counted from their first."""
         part = slice(self.offsets[rows.start], self.offsets[rows.stop])
         row, item = self.row[part] - rows.start, self.item[part]
-        return _in_columns(row, item, columns, n_items)[:2]
+        if columns == slice(0, n_items):
+            return row, item
+        inside = (item >= columns.start) & (item < columns.stop)
+        return row[inside], item[inside] - columns.start
 
 
-def _in_columns(row: Tensor, item: Tensor, columns: slice, n_items: int) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Places whose item is in the columns, counted from the first, and which they are (None: all)."""
-    if columns == slice(0, n_items):
-        return row, item, None
-    inside = (item >= columns.start) & (item < columns.stop)
-    return row[inside], item[inside] - columns.start, inside
+def _add_listed(weight: Tensor, lists: Tensor, grad: Tensor, columns: slice, n_items: int) -> None:
+    """Add the listed items' gradients [B, L] where they stand in a tile; those of padded places are 0."""
+    place = lists.clamp(min=0)
+    if columns != slice(0, n_items):
+        outside = (place < columns.start) | (place >= columns.stop)
+        place, grad = (place - columns.start).masked_fill(outside, 0), grad.masked_fill(outside, 0.0)
+    weight.scatter_add_(1, place, grad)
 
 
 @dataclass(frozen=True)
@@ -247,11 +251,7 @@ class _Rest:
             else:
                 weight = mass.kept[rows]
             weight.mul_(scale[rows])
-            part = lists[rows]
-            row, column = (part != PAD).nonzero(as_tuple=True)
-            row, item, inside = _in_columns(row, part[row, column], columns, self.n_items)
-            grad = listed_grad[rows][part != PAD]
-            weight.index_put_((row, item), grad if inside is None else grad[inside], accumulate=True)
+            _add_listed(weight, lists[rows], listed_grad[rows], columns, self.n_items)
             item_grad[:, columns].addmm_(transposed[:, rows], weight)
             user_grad[rows] += (self.items[:, columns] @ weight.t()).t()
 

@@ -71,16 +71,27 @@ def _scores_by_pairs(model: Any, users: Tensor, n_items: int) -> Tensor:
     """Scores of all pairs, user by user, float [B * I]."""
     step = PAIRS_AT_ONCE if users.device.type == "cpu" else PAIRS_AT_ONCE_ON_GPU
     n_pairs = users.shape[0] * n_items
-    blocks = []
-    for start in range(0, n_pairs, step):
-        pair = torch.arange(start, min(start + step, n_pairs), device=users.device)
-        item = pair % n_items
-        user = users[(pair - item) // n_items]
-        scores = model.predict(Interaction({model.USER_ID: user, model.ITEM_ID: item}))
-        if type(model).__name__ in _SIGMOID_PREDICT:
-            scores = torch.logit(scores, eps=torch.finfo(scores.dtype).eps)
-        blocks.append(scores.view(-1))
-    return torch.cat(blocks)
+    blocks = [slice(start, min(start + step, n_pairs)) for start in range(0, max(1, n_pairs), step)]
+    first, *others = blocks
+    scores = _pair_scores(model, users, n_items, first)
+    if torch.is_grad_enabled():
+        return torch.cat([scores, *(_pair_scores(model, users, n_items, block) for block in others)])
+    filled = scores.new_empty(n_pairs)  # small results kept between large intermediates would scatter the heap
+    filled[first] = scores
+    for block in others:
+        filled[block] = _pair_scores(model, users, n_items, block)
+    return filled
+
+
+def _pair_scores(model: Any, users: Tensor, n_items: int, pairs: slice) -> Tensor:
+    """Scores of some of the pairs, user by user, float [P]."""
+    pair = torch.arange(pairs.start, pairs.stop, device=users.device)
+    item = pair % n_items
+    user = users[(pair - item) // n_items]
+    scores = model.predict(Interaction({model.USER_ID: user, model.ITEM_ID: item})).view(-1)
+    if type(model).__name__ in _SIGMOID_PREDICT:
+        scores = torch.logit(scores, eps=torch.finfo(scores.dtype).eps)
+    return scores
 
 
 class _without_sigmoid:

@@ -156,6 +156,18 @@ def test_a_second_run_trains_no_teacher_and_gets_the_same_student(finished_run, 
     assert all(torch.equal(saved[0][name], saved[1][name]) for name in saved[1])
 
 
+def test_nothing_depends_on_the_memory_budget(finished_run, tiny_run, tmp_path):
+    """The least budget ranks ml-100k in two blocks of users; teachers, student and table are trained anew."""
+    run = tiny_run(tmp_path, store_dir=str(tmp_path / "store"), memory_budget_mb=16)
+    assert sum(": trained in" in line for line in run.log) == 3
+    assert run.returned == finished_run.returned
+    assert report(run)["run"] == report(finished_run)["run"]
+    assert report(run)["history"] == report(finished_run)["history"]
+    for name, row in rows(finished_run).items():
+        assert test_metrics(rows(run)[name]) == test_metrics(row)
+        assert rows(run)[name]["valid"] == row["valid"]
+
+
 def own_store(finished_run: Any, folder: Path) -> Path:
     """A copy of the shared store, to be damaged."""
     import shutil
