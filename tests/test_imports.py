@@ -23,6 +23,7 @@ FORBIDDEN = {
     "checkpoint": ABOVE_MODEL | {"model"},
     "interactions": ABOVE_MODEL | {"model"},
     "data": ABOVE_MODEL | {"model"},
+    "synthetic": ABOVE_MODEL | {"model", "config"},
     "loaders": ABOVE_MODEL,
     "compat": ABOVE_MODEL | {"model"},
     "trainer": ABOVE_TRAINER,

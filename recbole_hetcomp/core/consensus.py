@@ -15,7 +15,7 @@ order, and scores are compared in steps of 2^-32, which lets scores that are equ
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -193,8 +193,7 @@ def taught_observed(
     weights = settings.weights(len(ranks))
     _check_selection(k, v, users, [teacher.shape[0] for teacher in ranks])
     items = torch.full((len(users), k), PAD, dtype=torch.int64, device=users.device)
-    longest = int(observed.lengths()[users].max()) if len(users) else 0
-    for block in user_blocks(len(users), max(k, longest), budget):
+    for block in _blocks_of_like_length(observed.lengths()[users], k, budget):
         positions = observed.positions(users[block])  # [B, H]
         candidates = take_padded(observed.values, positions).long()
         fixed = torch.zeros_like(candidates)
@@ -210,6 +209,21 @@ def taught_observed(
         best, _ = _best(candidates, fixed, best_rank, k=k)
         items[block, : best.shape[1]] = best
     return items
+
+
+def _blocks_of_like_length(lengths: Tensor, width: int, budget: int) -> Iterator[Tensor]:
+    """Rows, longest first, in blocks no row of which is less than half as long as its longest, int64 [n] each.
+
+    A block is as wide as its longest row, so at most half of it, about, is padding; it has at most ``budget`` elements.
+    """
+    lengths, order = lengths.clamp(min=max(1, width)).sort(descending=True)
+    start = 0
+    while start < len(order):
+        longest = int(lengths[start])
+        stop = int(torch.searchsorted(-lengths, -(longest // 2), right=True))
+        stop = min(stop, start + max(1, budget // longest))
+        yield order[start:stop]
+        start = stop
 
 
 def rank_deviation(

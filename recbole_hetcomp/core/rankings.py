@@ -93,8 +93,13 @@ def top_k(scores: Tensor, k: int, excluded: Tensor | None = None) -> Tensor:
         items = items.clone()
         items[cut_tie] = _keep_smallest_ids(candidates[cut_tie], best[cut_tie, -1:], size)
         best = candidates.gather(1, items)
-    order = lexsort(-best + 0.0, items)  # + 0.0 makes -0.0 and 0.0 one bit pattern
-    items, best = items.gather(1, order), best.gather(1, order)
+    tied = ((best[:, 1:] == best[:, :-1]).any(dim=1) | cut_tie).nonzero()[
+        :, 0
+    ]  # elsewhere topk's order is the only one
+    if len(tied):
+        items = items.clone()
+        items[tied] = items[tied].gather(1, lexsort(-best[tied] + 0.0, items[tied]))  # + 0.0 makes -0.0 and 0.0 one
+        best = candidates.gather(1, items)
     lists[:, :size] = items.masked_fill(best == -torch.inf, PAD)
     return lists
 

@@ -190,7 +190,11 @@ class Trajectory:
         named = {"unobserved": self.unobserved, "observed_ranks": self.observed_ranks}
         if self.served is not None:
             named["served"] = self.served
-        return {name: tensor.detach().cpu().contiguous() for name, tensor in named.items()}
+        stored = {name: tensor.detach().cpu().contiguous() for name, tensor in named.items()}
+        places = [tensor.untyped_storage().data_ptr() for tensor in stored.values()]
+        if len(set(places)) < len(places):  # the file's writer refuses tensors that share memory
+            stored = {name: tensor.clone() for name, tensor in stored.items()}
+        return stored
 
 
 class MappedTensors(Sequence[Tensor]):

@@ -7,6 +7,7 @@ import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,15 @@ from recbole.config import Config
 from torch import Tensor
 
 from recbole_hetcomp.config import HetCompSettings, run_key
-from recbole_hetcomp.core import PAD, Trajectory, TrajectoryStore, taught_unobserved
+from recbole_hetcomp.core import (
+    PAD,
+    MappedTensors,
+    Trajectory,
+    TrajectoryStore,
+    item_dtype,
+    rank_dtype,
+    taught_unobserved,
+)
 from recbole_hetcomp.interactions import Interactions
 from recbole_hetcomp.trainer.teaching import Classroom, Lesson, no_kd_lesson, teacher_lessons
 
@@ -42,15 +51,15 @@ class Material:
     ensemble: Tensor
     no_kd: Trajectory | None
 
-    @property
-    def trajectories(self) -> list[Tensor]:
-        """π of each teacher, int32 [E_m, U, K'_m]."""
-        return [trajectory.unobserved for _, trajectory in self.teachers]
+    @cached_property
+    def trajectories(self) -> Sequence[Tensor]:
+        """π of each teacher, int16 or int32 [E_m, U, K'_m], mapped when asked for."""
+        return MappedTensors(trajectory for _, trajectory in self.teachers)
 
-    @property
-    def observed_ranks(self) -> list[Tensor]:
-        """ρ of each teacher, int [E_m, nnz]."""
-        return [trajectory.observed_ranks for _, trajectory in self.teachers]
+    @cached_property
+    def observed_ranks(self) -> Sequence[Tensor]:
+        """ρ of each teacher, int16 or int32 [E_m, nnz], mapped when asked for."""
+        return MappedTensors((trajectory for _, trajectory in self.teachers), "observed_ranks")
 
     @property
     def snapshots(self) -> list[int]:
@@ -130,16 +139,16 @@ def ensemble_lists(
         Item ids, best first, int32 [U, L]; rows of users without training items are all ``PAD``. L is S and the most
         validation items that any user has, or the sum of K' where that is less: no S of what is left lies behind.
     """
-    trajectories = [teacher.unobserved for teacher in teachers]
+    trajectories = MappedTensors(teachers)
     last = torch.tensor([trajectory.shape[0] - 1 for trajectory in trajectories])
     left_out = int((data.served.lengths() - data.observed.lengths()).max())
     length = min(sum(trajectory.shape[2] for trajectory in trajectories), served_length + left_out)
     lists = torch.full((data.n_users, length), PAD, dtype=torch.int32)
-    users = data.users
-    items, _ = taught_unobserved(
-        trajectories, last.expand(len(users), -1), users, length, settings.consensus, settings.block_elements
-    )
-    lists[users] = items.int()
+    for users in data.users.split(max(1, settings.block_elements // length)):
+        items, _ = taught_unobserved(
+            trajectories, last.expand(len(users), -1), users, length, settings.consensus, settings.block_elements
+        )
+        lists[users] = items.int()
     return lists
 
 
@@ -184,9 +193,13 @@ def _report_data(data: Interactions, settings: HetCompSettings, valid: Any) -> N
 
 def _check_disk(root: Path, data: Interactions, lessons: Sequence[Lesson]) -> None:
     """Raise OSError unless what the store will keep fits on its disk."""
-    nnz = data.observed.values.shape[0]
-    per_snapshot = 4 * nnz
-    needed = sum(lesson.snapshots * (4 * data.n_users * lesson.length + per_snapshot) for lesson in lessons)
+    per_item = item_dtype(data.n_items).itemsize
+    per_rank = rank_dtype(int(data.observed.lengths().max())).itemsize
+    ranks = per_rank * data.observed.values.shape[0]
+    needed = sum(
+        per_item * data.n_users * (lesson.snapshots * lesson.length + lesson.served_length) + lesson.snapshots * ranks
+        for lesson in lessons
+    )
     existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     if needed > free:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -37,8 +38,8 @@ class TaughtLists:
     def __init__(
         self,
         data: Interactions,
-        trajectories: list[Tensor],
-        observed_ranks: list[Tensor],
+        trajectories: Sequence[Tensor],
+        observed_ranks: Sequence[Tensor],
         settings: HetCompSettings,
         device: torch.device,
     ) -> None:

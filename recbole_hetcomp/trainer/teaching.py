@@ -27,7 +27,7 @@ from recbole_hetcomp.config import (
     teacher_config,
     training_identity,
 )
-from recbole_hetcomp.core import CorruptTrajectoryError, SnapshotSpool, Trajectory, TrajectoryStore
+from recbole_hetcomp.core import CorruptTrajectoryError, SnapshotSpool, Trajectory, TrajectoryStore, item_dtype
 from recbole_hetcomp.interactions import Interactions
 from recbole_hetcomp.trainer.evaluation import evaluating_lists
 from recbole_hetcomp.trainer.recording import SnapshotRecorder
@@ -194,7 +194,7 @@ class Classroom:
         return Trajectory(
             unobserved=unobserved,
             observed_ranks=ranks,
-            served=recorder.served,
+            served=recorder.served.to(item_dtype(self.data.n_items)),
             epochs=tuple(epochs),
             scores=tuple(scores),
             settings=lesson.identity,
