@@ -93,10 +93,8 @@ def top_k(scores: Tensor, k: int, excluded: Tensor | None = None) -> Tensor:
         items = items.clone()
         items[cut_tie] = _keep_smallest_ids(candidates[cut_tie], best[cut_tie, -1:], size)
         best = candidates.gather(1, items)
-    tied = ((best[:, 1:] == best[:, :-1]).any(dim=1) | cut_tie).nonzero()[
-        :, 0
-    ]  # elsewhere topk's order is the only one
-    if len(tied):
+    tied = (best[:, 1:] == best[:, :-1]).any(dim=1) | cut_tie  # elsewhere topk's order is the only one
+    if bool(tied.any()):
         items = items.clone()
         items[tied] = items[tied].gather(1, lexsort(-best[tied] + 0.0, items[tied]))  # + 0.0 makes -0.0 and 0.0 one
         best = candidates.gather(1, items)
@@ -211,7 +209,7 @@ def lists_at(trajectory: Tensor, snapshot: Tensor, users: Tensor, length: int | 
     rows travel.
 
     Args:
-        trajectory: item ids, int32, shape [E, U, K'].
+        trajectory: item ids, int16 or int32, shape [E, U, K'].
         snapshot: which snapshot for each row, int64, shape [B].
         users: which user for each row, int64, shape [B].
         length: L, how much of each list; all of it if None.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -146,7 +147,7 @@ class _Batch:
         self.unobserved = lists.unobserved[users].long()  # [B, K]
         self.history = lists.history.padded(users)  # [B, H]
 
-    @property
+    @cached_property
     def taught(self) -> Tensor:
         """Taught items, observed ones first, [B, K/10 + K]."""
         return torch.cat((self.observed, self.unobserved), dim=1)

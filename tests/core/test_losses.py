@@ -7,6 +7,7 @@ import math
 import oracles
 import pytest
 import torch
+from draws import normal, seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,14 +21,6 @@ from recbole_hetcomp.core.rankings import PAD
 
 seeds = st.integers(0, 2**31 - 1)
 quick = settings(max_examples=40, deadline=None)
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(seed: int, *shape: int, scale: float = 1.0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    return (torch.randn(*shape, generator=seeded(seed), dtype=torch.float64) * scale).to(dtype)
 
 
 class Problem:

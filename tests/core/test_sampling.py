@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from draws import normal, seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,14 +22,6 @@ from recbole_hetcomp.core.sampling import (
 
 seeds = st.integers(0, 2**31 - 1)
 quick = settings(max_examples=40, deadline=None)
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=seeded(seed), dtype=torch.float64)
 
 
 @quick
