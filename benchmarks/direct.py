@@ -37,7 +37,7 @@ def rank_matrix(lists: np.ndarray, n_items: int) -> np.ndarray:
 
 
 def discrepancy(student_list: np.ndarray, rank_row: np.ndarray, K_D: int, T_r: float) -> float:
-    """D@K_D of one user (method section 3): a gain for every item of the catalogue, read at the student's list.
+    """D@K_D of one user (method section 3): every item's gain; IDCG from the catalogue in the order of its gains.
 
     Args:
         student_list: item ids, best first, shape [at least K_D].
@@ -48,21 +48,36 @@ def discrepancy(student_list: np.ndarray, rank_row: np.ndarray, K_D: int, T_r: f
     >>> round(discrepancy(np.array([1, 0]), np.array([0.0, 1.0, 2.0], dtype=np.float32), K_D=2, T_r=10.0), 4)
     0.0304
     """
-    relevance = np.where(rank_row < K_D, np.exp(-rank_row / T_r), 0.0)  # [I]
-    return _normalised(np.exp2(relevance[student_list[:K_D]]) - 1, K_D, T_r)
+    gain = np.exp2(_relevance(rank_row, K_D, T_r)) - 1  # [I]
+    return _normalised(gain[student_list[:K_D]], np.sort(gain)[::-1][:K_D], K_D)
+
+
+def discrepancy_known_ideal(student_list: np.ndarray, rank_row: np.ndarray, K_D: int, T_r: float) -> float:
+    """The same, from the knowledge that the ideal order is the teacher's own list: nothing is sorted."""
+    relevance = _relevance(rank_row, K_D, T_r)  # [I]
+    return _normalised(np.exp2(relevance[student_list[:K_D]]) - 1, _ideal_gain(K_D, T_r), K_D)
 
 
 def discrepancy_gathered(student_list: np.ndarray, rank_row: np.ndarray, K_D: int, T_r: float) -> float:
-    """The same, with the ranks read at the student's list before anything is computed from them."""
-    rank = rank_row[student_list[:K_D]]  # [K_D]
-    relevance = np.where(rank < K_D, np.exp(-rank / T_r), 0.0)
-    return _normalised(np.exp2(relevance) - 1, K_D, T_r)
+    """The same again, with the ranks read at the student's list before anything is computed from them."""
+    relevance = _relevance(rank_row[student_list[:K_D]], K_D, T_r)  # [K_D]
+    return _normalised(np.exp2(relevance) - 1, _ideal_gain(K_D, T_r), K_D)
 
 
-def _normalised(gain: np.ndarray, K_D: int, T_r: float) -> float:
+def _relevance(rank: np.ndarray, K_D: int, T_r: float) -> np.ndarray:
+    return np.where(rank < K_D, np.exp(-rank / np.float32(T_r)), np.float32(0))
+
+
+def _ideal_gain(K_D: int, T_r: float) -> np.ndarray:
+    return np.exp2(np.exp(-np.arange(K_D) / T_r)) - 1
+
+
+def _normalised(gain: np.ndarray, ideal: np.ndarray, K_D: int) -> float:
     discount = np.log2(np.arange(2, K_D + 2))
-    ideal = np.exp2(np.exp(-np.arange(K_D) / T_r)) - 1
     return float(1 - (gain / discount).sum() / (ideal / discount).sum())
+
+
+DISCREPANCIES = {"direct": discrepancy, "known_ideal": discrepancy_known_ideal, "gathered": discrepancy_gathered}
 
 
 def curriculum_step(
@@ -73,7 +88,7 @@ def curriculum_step(
     alpha_t: float,
     K_D: int,
     T_r: float,
-    gathered: bool = False,
+    kind: str = "direct",
 ) -> tuple[np.ndarray, np.ndarray]:
     """One step of dynamic knowledge construction with one teacher (method section 4).
 
@@ -85,14 +100,14 @@ def curriculum_step(
         alpha_t: threshold of gamma.
         K_D: length of the compared lists.
         T_r: temperature of the ranks.
-        gathered: read the ranks at the student's list first.
+        kind: how D is computed, one of `DISCREPANCIES`.
 
     Returns:
         New v and d_ref.
     """
     v, d_ref = v.copy(), d_ref.copy()
     last = len(ranks) - 1
-    distance = discrepancy_gathered if gathered else discrepancy
+    distance = DISCREPANCIES[kind]
     for user, student_list in enumerate(student_lists):
         if v[user] == last:
             continue

@@ -35,6 +35,7 @@ import safetensors
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn.functional import embedding
 
 from recbole_hetcomp.core import (
     PAD,
@@ -44,11 +45,10 @@ from recbole_hetcomp.core import (
     TrajectoryStore,
     advance,
     draw_items,
-    shared_rest_logsumexp,
+    fused_listwise_loss,
     taught_observed,
     taught_unobserved,
     top_k,
-    weighted_loss,
 )
 from recbole_hetcomp.synthetic import SyntheticWorld, synthetic_interactions, synthetic_trajectory, synthetic_world
 
@@ -241,13 +241,18 @@ def _epoch(
         for users in torch.randperm(size.users, generator=generator).split(size.batch):
             student.optimizer.zero_grad()
             above, below = (lists[users].long() for lists in taught)
-            listed, outside = torch.cat((above, below), dim=1), torch.cat((observed.padded(users).long(), below), dim=1)
-            drawn = draw_items(size.items, size.draws, generator)
-            factors = student.users[users]  # [B, d]
-            scores = torch.einsum("bd,bkd->bk", factors, student.items[listed.clamp(min=0)])
-            rest_size = size.items - (outside != PAD).sum(dim=1)
-            rest = shared_rest_logsumexp(factors @ student.items[drawn].T, drawn, outside, rest_size, size.items)
-            loss = weighted_loss(scores, rest, listed != PAD, above.shape[1], fine[users], *WEIGHTS)
+            history = observed.padded(users).long()
+            rest_size = size.items - (history != PAD).sum(dim=1) - (below != PAD).sum(dim=1)
+            loss = fused_listwise_loss(
+                embedding(users, student.users),
+                student.items,
+                above,
+                below,
+                history,
+                fine[users],
+                *WEIGHTS,
+                sample=(draw_items(size.items, size.draws, generator), rest_size),
+            )
             loss.backward()
             started = time.perf_counter()
             student.optimizer.step()

@@ -61,7 +61,6 @@ from recbole_hetcomp.core import (
     ranks_in,
     sample_rest,
     sampled_rest_logsumexp,
-    shared_rest_logsumexp,
     taught_observed,
     taught_unobserved,
     top_k,
@@ -75,7 +74,7 @@ from recbole_hetcomp.trainer.recording import ranked_lists
 TEACHERS, SNAPSHOTS, K, K_OBSERVED, T_R, T_S = 6, 4, 100, 10, 10.0, 100.0
 CUTOFFS = (10, 50)
 SHARED_DIMENSIONS = 32
-SAMPLED_REST = 1024
+SAMPLED_REST = 4096
 BATCH_ROWS = 1024
 COARSE_WEIGHT, FINE_WEIGHT = 0.01, 0.005
 TIE = 2e-6  # relative: what float32 leaves of an equality
@@ -280,41 +279,51 @@ def curriculum_parts(inputs: Inputs, repeats: int, generator: torch.Generator) -
     new, _ = package()  # warm-up
     # The first snapshot's ranks are never read in this step, so its matrix is not built.
     dense = [np.full((inputs.size.users, inputs.size.items), K, dtype=np.float32) for _ in range(SNAPSHOTS - 1)]
-    seconds: dict[str, list[float]] = {"direct": [], "gathered": [], "package": []}
+    rows = {kind: slice(None) for kind in direct.DISCREPANCIES}
+    rows["direct"] = slice(None, None, round(1 / inputs.size.share))
+    timed_users = len(v[rows["direct"]])
+    seconds: dict[str, list[float]] = {kind: [] for kind in (*direct.DISCREPANCIES, "package")}
     answers: dict[str, list[Any]] = {}
     for _ in range(repeats):
-        for kind in ("direct", "gathered"):
-            taken, answers[kind] = _direct_curriculum(inputs, state, dense, settings, kind == "gathered")
+        for kind in direct.DISCREPANCIES:
+            taken, answers[kind] = _direct_curriculum(inputs, state, dense, settings, kind, rows[kind])
             seconds[kind].append(taken)
         seconds["package"].append(timed(package)[0])
     gamma = state.d_ref / _distances(inputs, (v + 1).clamp(max=SNAPSHOTS - 1), settings)
     alpha_t = settings.alpha_at(state.step)
+    compare = partial(_compare_steps, state=state, new=new, gamma=gamma, alpha_t=alpha_t)
+    note = f"{timed_users} of {inputs.size.users} users timed; direct: gains of the catalogue, IDCG by sorting them"
     return {
-        name: Part(seconds[kind], seconds["package"], _compare_steps(answers[kind], state, new, gamma, alpha_t), note)
+        name: Part(seconds[kind], seconds["package"], compare(answers[kind], rows[kind]), note)
         for name, kind, note in (
-            ("curriculum_step", "direct", "direct: gains of the whole catalogue; its ranks exist already"),
-            ("curriculum_step_gathered", "gathered", "direct: gains of the student's list; its ranks exist already"),
+            ("curriculum_step", "direct", note),
+            ("curriculum_step_known_ideal", "known_ideal", "direct: gains of the catalogue, IDCG known"),
+            ("curriculum_step_gathered", "gathered", "direct: gains of the student's list, IDCG known"),
         )
     }
 
 
 def _direct_curriculum(
-    inputs: Inputs, state: CurriculumState, dense: list[np.ndarray], settings: Curriculum, gathered: bool
+    inputs: Inputs, state: CurriculumState, dense: list[np.ndarray], settings: Curriculum, kind: str, rows: slice
 ) -> tuple[float, list[tuple[np.ndarray, np.ndarray]]]:
-    """Seconds and answers, teacher by teacher; a teacher's dense ranks are put into ``dense`` off the clock."""
+    """Seconds, scaled to all users, and answers, teacher by teacher.
+
+    A teacher's dense ranks are put into ``dense`` off the clock: the step takes them as there.
+    """
     spent, answers = 0.0, []
-    v, d_ref, students = state.v.numpy(), state.d_ref.numpy(), inputs.student_lists.numpy()
+    v, d_ref, students = (part.numpy()[rows] for part in (state.v, state.d_ref, inputs.student_lists))
+    ranks = [matrix[rows] for matrix in (dense[0], *dense)]
     for m, trajectory in enumerate(inputs.trajectories):
         lists = trajectory.numpy().astype(np.int64)[1:]
         for matrix, listed in zip(dense, lists):
             np.put_along_axis(matrix, listed, np.arange(K, dtype=np.float32)[None, :], axis=1)
-        step = partial(direct.curriculum_step, v[:, m], d_ref[:, m], [dense[0], *dense], students)
-        taken, answer = timed(partial(step, settings.alpha_at(state.step), settings.K_D, T_R, gathered))
+        step = partial(direct.curriculum_step, v[:, m], d_ref[:, m], ranks, students)
+        taken, answer = timed(partial(step, settings.alpha_at(state.step), settings.K_D, T_R, kind))
         spent += taken
         answers.append(answer)
         for matrix, listed in zip(dense, lists):
             np.put_along_axis(matrix, listed, np.float32(K), axis=1)
-    return spent, answers
+    return spent * inputs.size.users / len(v), answers
 
 
 def _distances(inputs: Inputs, snapshot: Tensor, settings: Curriculum) -> Tensor:
@@ -329,19 +338,21 @@ def _distances(inputs: Inputs, snapshot: Tensor, settings: Curriculum) -> Tensor
 
 def _compare_steps(
     answer: list[tuple[np.ndarray, np.ndarray]],
+    rows: slice,
     state: CurriculumState,
     new: CurriculumState,
     gamma: Tensor,
     alpha_t: float,
 ) -> dict[str, Any]:
-    """Same v and d_ref; a v that differs must be one whose gamma is a threshold but for float32."""
+    """Same v and d_ref of some rows; a v that differs must be one whose gamma is a threshold but for float32."""
+    gamma, new_v, new_d_ref, old_v = gamma[rows], new.v[rows], new.d_ref[rows], state.v[rows]
     v, d_ref = (torch.from_numpy(np.stack(parts, axis=1)) for parts in zip(*answer))
-    same = v == new.v
+    same = v == new_v
     tied = ((gamma - 1).abs() < TIE) | ((gamma / alpha_t - 1).abs() < TIE)
-    error = ((d_ref - new.d_ref).abs() / new.d_ref.clamp(min=1e-2))[same]
+    error = ((d_ref - new_d_ref).abs() / new_d_ref.clamp(min=1e-2))[same]
     return {
         "agrees": bool((same | tied).all() and error.max() < 1e-6),
-        "share_of_moves": float((new.v != state.v).double().mean()),
+        "share_of_moves": float((new_v != old_v).double().mean()),
         "share_of_equal_v": float(same.double().mean()),
         "unequal_v_at_a_threshold": int((~same & tied).sum()),
         "unequal_v_otherwise": int((~same & ~tied).sum()),
@@ -582,6 +593,26 @@ def _direct_loss(lesson: Lesson, stage: str, users: Tensor, user_factors: Tensor
 
 
 def _exact_loss(lesson: Lesson, stage: str, users: Tensor, user_factors: Tensor, item_factors: Tensor) -> Tensor:
+    return _fused_loss(lesson, stage, users, user_factors, item_factors)
+
+
+def _shared_loss(lesson: Lesson, stage: str, users: Tensor, user_factors: Tensor, item_factors: Tensor) -> Tensor:
+    """The rest sampled once a batch, as the trainer does by default where it samples."""
+    n_items = len(item_factors)
+    drawn = draw_items(n_items, SAMPLED_REST, lesson.generator)
+    outside = _listed(lesson, users)[1]
+    sample = drawn, n_items - (outside != PAD).sum(dim=1)
+    return _fused_loss(lesson, stage, users, user_factors, item_factors, sample)
+
+
+def _fused_loss(
+    lesson: Lesson,
+    stage: str,
+    users: Tensor,
+    user_factors: Tensor,
+    item_factors: Tensor,
+    sample: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
     return fused_listwise_loss(
         user_factors,
         item_factors,
@@ -591,17 +622,8 @@ def _exact_loss(lesson: Lesson, stage: str, users: Tensor, user_factors: Tensor,
         torch.full((len(users),), stage == "fine"),
         COARSE_WEIGHT,
         FINE_WEIGHT,
+        sample=sample,
     )
-
-
-def _shared_loss(lesson: Lesson, stage: str, users: Tensor, user_factors: Tensor, item_factors: Tensor) -> Tensor:
-    """The rest sampled once a batch, as the trainer does by default where it samples."""
-    taught, outside, n_items = *_listed(lesson, users), len(item_factors)
-    drawn = draw_items(n_items, SAMPLED_REST, lesson.generator)
-    sample = user_factors @ embedding(drawn, item_factors).T  # [B, S]
-    size = n_items - (outside != PAD).sum(dim=1)
-    rest = shared_rest_logsumexp(sample, drawn, outside, size, n_items)
-    return _weighted(stage, _scores(user_factors, item_factors, taught), rest, taught)
 
 
 def _sampled_loss(lesson: Lesson, stage: str, users: Tensor, user_factors: Tensor, item_factors: Tensor) -> Tensor:

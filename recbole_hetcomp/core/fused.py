@@ -22,6 +22,7 @@ from torch.nn.functional import embedding
 
 from recbole_hetcomp.core.losses import weighted_loss
 from recbole_hetcomp.core.rankings import PAD, user_blocks
+from recbole_hetcomp.core.sampling import columns_of, sample_scale
 
 _TILE_ROWS = 32  # users whose scores are worked on at once on a CPU: their row of 32 x 25,000 floats stays in cache
 _TILE_ELEMENTS = {"cpu": 2**20}
@@ -40,14 +41,15 @@ def fused_listwise_loss(
     fine_weight: float = 1.0,
     first_item: int = 0,
     budget: int | None = None,
+    sample: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
-    r"""Weighted coarse and fine losses of a batch, exact, for scores f(u, i) = p_u . q_i.
+    r"""Weighted coarse and fine losses of a batch for scores f(u, i) = p_u . q_i.
 
     .. math:: \sum_{u\ coarse} w_c L_{overall}(u) + \sum_{u\ fine} w_f L_{fine}(u)
 
-    Value and gradients are those of `coarse_loss` and `fine_loss` with R_u from `rest_logsumexp`. Double backward is
-    not supported.
-    Source: method section 5.
+    Value and gradients are those of `coarse_loss` and `fine_loss` with R_u from `rest_logsumexp`, or from
+    `shared_rest_logsumexp` where ``sample`` is given. Double backward is not supported.
+    Source: method sections 5 and 6.
 
     Args:
         user_factors: p of the batch's users, floating point, shape [B, d].
@@ -60,6 +62,8 @@ def fused_listwise_loss(
         fine_weight: weight of the fine loss.
         first_item: smaller item ids are in no rest (1 where item 0 is padding).
         budget: scores held at once; bounds memory, changes no result beyond rounding. None: by device.
+        sample: items drawn for the whole batch, without repeats, int64 [S], and the number of items in each user's
+            rest [B]: R_u is estimated from the drawn ones. None: exact.
 
     Returns:
         Scalar, of the factors' type.
@@ -79,6 +83,7 @@ def fused_listwise_loss(
         (coarse_weight, fine_weight),
         first_item,
         budget,
+        sample,
     )
     return result
 
@@ -98,33 +103,117 @@ class _FusedListwiseLoss(torch.autograd.Function):
         weights: tuple[float, float],
         first_item: int,
         budget: int | None,
+        sample: tuple[Tensor, Tensor] | None,
     ) -> Tensor:
         kind = torch.promote_types(user_factors.dtype, torch.float32)  # half precision: too few digits for a mass
         users, items = user_factors.to(kind), item_factors.to(kind)
         wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        rest = _Rest(items, _Places.of(torch.cat((taught, excluded.long()), dim=1), first_item), budget)
+        outside = torch.cat((taught, excluded.long()), dim=1)
+        rest = _rest_of(items, outside, first_item, budget, sample)
         total = users.new_zeros(())
         user_grad = torch.zeros_like(users)  # [B, d]
-        item_grad = torch.zeros_like(rest.items)  # [d, I]
         for block in user_blocks(len(users), 1, rest.rows):
             factors, lists = users[block], taught[block]
             listed = (embedding(lists.clamp(min=0), items) * factors[:, None]).sum(2)  # [B, P + K]
             mass = rest.mass(factors, block)
             value, listed_grad, rest_grad = _loss_and_gradients(
-                listed, mass.log(), lists != PAD, split, fine[block], weights, wanted
+                listed, rest.log(mass, block), lists != PAD, split, fine[block], weights, wanted
             )
             total += value
             if wanted:
-                rest.add_gradients(mass, block, lists, listed_grad, rest_grad, user_grad[block], item_grad)
+                rest.add_gradients(mass, block, lists, listed_grad, rest_grad, user_grad[block])
         if wanted:
-            ctx.save_for_backward(user_grad.to(user_factors.dtype), item_grad.t().to(item_factors.dtype).contiguous())
+            item_grad = rest.item_gradients().to(item_factors.dtype).contiguous()
+            ctx.save_for_backward(user_grad.to(user_factors.dtype), item_grad)
         return total.to(user_factors.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         user_grad, item_grad = ctx.saved_tensors
-        return (user_grad * grad, item_grad * grad, *(None,) * 7)
+        return (user_grad * grad, item_grad * grad, *(None,) * 8)
+
+
+def fused_rest_logsumexp(
+    user_factors: Tensor,
+    item_factors: Tensor,
+    excluded: Tensor,
+    first_item: int = 0,
+    budget: int | None = None,
+    sample: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    r"""R_u of a batch for scores f(u, i) = p_u . q_i, for losses other than those of `fused_listwise_loss`.
+
+    .. math:: R_u = \log \sum_{i \in rest_u} e^{f(u, i)}
+
+    The backward pass scores the catalogue again instead of keeping a [batch, items] tensor. Value and gradients are
+    those of `rest_logsumexp`, or of `shared_rest_logsumexp` where ``sample`` is given. Double backward is not
+    supported.
+    Source: method sections 5 and 6.
+
+    Args:
+        user_factors: p of the batch's users, floating point, shape [B, d].
+        item_factors: q of all items, shape [I, d].
+        excluded: items outside rest_u (history, taught items), ``PAD`` and repeats allowed anywhere, shape [B, H].
+        first_item: smaller item ids are in no rest (1 where item 0 is padding).
+        budget: scores held at once; bounds memory, changes no result beyond rounding. None: by device.
+        sample: as in `fused_listwise_loss`.
+
+    Returns:
+        Shape [B], of the factors' type; -inf, with zero gradient, where the rest is empty.
+
+    >>> fused_rest_logsumexp(torch.zeros(1, 2), torch.zeros(4, 2), torch.tensor([[2, -1]]))   # log 3
+    tensor([1.0986])
+    """
+    result: Tensor = _FusedRest.apply(user_factors, item_factors, excluded.long(), first_item, budget, sample)
+    return result
+
+
+class _FusedRest(torch.autograd.Function):
+    """The rest's log mass; the backward pass computes the mass anew."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        user_factors: Tensor,
+        item_factors: Tensor,
+        excluded: Tensor,
+        first_item: int,
+        budget: int | None,
+        sample: tuple[Tensor, Tensor] | None,
+    ) -> Tensor:
+        kind = torch.promote_types(user_factors.dtype, torch.float32)
+        users = user_factors.to(kind)
+        rest = _rest_of(item_factors.to(kind), excluded, first_item, budget, sample)
+        result = users.new_empty(len(users))
+        for block in user_blocks(len(users), 1, rest.rows):
+            result[block] = rest.log(rest.mass(users[block], block), block)
+        ctx.save_for_backward(user_factors, item_factors, excluded)
+        ctx.settings = first_item, budget, sample
+        return result.to(user_factors.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        user_factors, item_factors, excluded = ctx.saved_tensors
+        kind = torch.promote_types(user_factors.dtype, torch.float32)
+        users, grad = user_factors.to(kind), grad.to(kind)
+        rest = _rest_of(item_factors.to(kind), excluded, *ctx.settings)
+        user_grad = torch.zeros_like(users)
+        for block in user_blocks(len(users), 1, rest.rows):
+            mass = rest.mass(users[block], block)
+            nothing = excluded[block, :0]
+            rest.add_gradients(mass, block, nothing, nothing.to(kind), grad[block], user_grad[block])
+        item_grad = rest.item_gradients().to(item_factors.dtype).contiguous()
+        return (user_grad.to(user_factors.dtype), item_grad, *(None,) * 4)
+
+
+def _rest_of(
+    items: Tensor, outside: Tensor, first_item: int, budget: int | None, sample: tuple[Tensor, Tensor] | None
+) -> _Rest | _SampledRest:
+    if sample is None:
+        return _Rest(items, _Places.of(outside, first_item), budget)
+    return _SampledRest(items, outside, *sample, budget)
 
 
 def _loss_and_gradients(
@@ -214,6 +303,15 @@ class _Rest:
         elements = min(budget, _TILE_ELEMENTS.get(kind, _ELSEWHERE_ELEMENTS))
         self._buffer = self.items.new_empty(self.rows, self.n_items) if self.keeps else None  # new pages cost time
         self.width = max(1, self.n_items if self.keeps else elements // min(self.rows, self.tile_rows))
+        self._grad = torch.zeros_like(self.items)  # [d, I]
+
+    def item_gradients(self) -> Tensor:
+        """Gradient of the items' factors, [I, d]."""
+        return self._grad.t()
+
+    def log(self, mass: _Mass, block: slice) -> Tensor:
+        """R_u of a block's users, [B]."""
+        return mass.log()
 
     def mass(self, factors: Tensor, block: slice) -> _Mass:
         """The rest's mass of a block's users."""
@@ -235,24 +333,27 @@ class _Rest:
         self,
         mass: _Mass,
         block: slice,
-        lists: Tensor,
+        lists: Tensor | None,
         listed_grad: Tensor,
         rest_grad: Tensor,
         user_grad: Tensor,
-        item_grad: Tensor,
     ) -> None:
-        """Add the block's gradients to those of its users' factors [B, d] and of the items' factors [d, I]."""
+        """Add the block's gradients to those of its users' factors [B, d] and of the items' factors.
+
+        The listed items' own part is left out where ``lists`` is None.
+        """
         scale = rest_grad[:, None] / mass.total.clamp(min=1.0)  # total is 1 or more, or 0 for an empty rest
         transposed = mass.factors.t().contiguous()  # [d, B]
-        for rows, columns in self._tiles(len(lists)):
+        for rows, columns in self._tiles(len(scale)):
             if mass.kept is None:
                 scores = self._scores(mass.factors, block, rows, columns, None)
                 weight = scores.sub_(mass.top[rows]).exp_()
             else:
                 weight = mass.kept[rows]
             weight.mul_(scale[rows])
-            _add_listed(weight, lists[rows], listed_grad[rows], columns, self.n_items)
-            item_grad[:, columns].addmm_(transposed[:, rows], weight)
+            if lists is not None:
+                _add_listed(weight, lists[rows], listed_grad[rows], columns, self.n_items)
+            self._grad[:, columns].addmm_(transposed[:, rows], weight)
             user_grad[rows] += (self.items[:, columns] @ weight.t()).t()
 
     def _scores(self, factors: Tensor, block: slice, rows: slice, columns: slice, kept: Tensor | None) -> Tensor:
@@ -268,3 +369,44 @@ class _Rest:
         for rows in user_blocks(n_rows, 1, self.tile_rows):
             for columns in user_blocks(self.n_items, 1, self.width):
                 yield rows, columns
+
+
+class _SampledRest:
+    """The same from items drawn for the whole batch: a small catalogue for the rest, the listed items beside it."""
+
+    def __init__(self, items: Tensor, outside: Tensor, drawn: Tensor, rest_size: Tensor, budget: int | None) -> None:
+        hit = columns_of(drawn, items.shape[0])[outside]  # [B, P + K + H]; PAD where an item was not drawn
+        self.scale = sample_scale(hit, len(drawn), rest_size, items.dtype)  # [B]
+        self.items = items
+        self.drawn = drawn
+        self._rest = _Rest(embedding(drawn, items), _Places.of(hit, first_item=0), budget)
+        self._grad = torch.zeros_like(items)  # [I, d]
+        self.rows = self._rest.rows
+
+    def item_gradients(self) -> Tensor:
+        """Gradient of the items' factors, [I, d]."""
+        return self._grad.index_add_(0, self.drawn, self._rest.item_gradients())
+
+    def log(self, mass: _Mass, block: slice) -> Tensor:
+        """R_u of a block's users, estimated, [B]."""
+        return mass.log() + self.scale[block]
+
+    def mass(self, factors: Tensor, block: slice) -> _Mass:
+        """The drawn rest's mass of a block's users."""
+        return self._rest.mass(factors, block)
+
+    def add_gradients(
+        self,
+        mass: _Mass,
+        block: slice,
+        lists: Tensor,
+        listed_grad: Tensor,
+        rest_grad: Tensor,
+        user_grad: Tensor,
+    ) -> None:
+        """Add the block's gradients to those of its users' factors [B, d] and of the items' factors."""
+        self._rest.add_gradients(mass, block, None, listed_grad, rest_grad, user_grad)
+        place = lists.clamp(min=0)  # gradients of padded places are 0
+        user_grad += (listed_grad[:, None] @ embedding(place, self.items))[:, 0]
+        by_item = listed_grad[:, :, None] * mass.factors[:, None]  # [B, P + K, d]
+        self._grad.index_add_(0, place.flatten(), by_item.flatten(0, 1))

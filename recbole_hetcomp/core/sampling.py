@@ -68,15 +68,43 @@ def shared_rest_logsumexp(scores: Tensor, drawn: Tensor, outside: Tensor, rest_s
     >>> shared_rest_logsumexp(torch.zeros(1, 4), everything, torch.tensor([[2]]), torch.tensor([3]), 4)   # log 3
     tensor([1.0986])
     """
-    column = torch.full((n_items + 1,), PAD, dtype=torch.int64, device=drawn.device)  # the last one is PAD's
+    hit = columns_of(drawn, n_items)[outside.long()]  # [B, H]
+    return rest_logsumexp(scores, _hit_mask(hit, len(drawn))) + sample_scale(hit, len(drawn), rest_size, scores.dtype)
+
+
+def columns_of(drawn: Tensor, n_items: int) -> Tensor:
+    """Where each item stands among the drawn ones, ``PAD`` where it does not; the last place is for ``PAD`` itself.
+
+    >>> columns_of(torch.tensor([1, 3]), n_items=4)[torch.tensor([3, 0, -1])]
+    tensor([ 1, -1, -1])
+    """
+    column = torch.full((n_items + 1,), PAD, dtype=torch.int64, device=drawn.device)
     column[drawn] = torch.arange(len(drawn), device=drawn.device)
-    hit = column[outside.long()]  # [B, H]; PAD = -1 looks at the last
+    return column
+
+
+def sample_scale(hit: Tensor, n_drawn: int, rest_size: Tensor, dtype: torch.dtype) -> Tensor:
+    """log(abs(rest_u) / number of drawn items in rest_u), shape [B].
+
+    Args:
+        hit: columns of the items outside rest_u, ``PAD`` for those not drawn, repeats allowed, shape [B, H].
+        n_drawn: S.
+        rest_size: number of items in rest_u, shape [B].
+        dtype: of the result.
+
+    >>> sample_scale(torch.tensor([[1, -1, 1]]), n_drawn=3, rest_size=torch.tensor([8]), dtype=torch.float64)  # log 4
+    tensor([1.3863], dtype=torch.float64)
+    """
+    n_draws = n_drawn - _hit_mask(hit, n_drawn).sum(dim=1)  # [B]
+    return rest_size.clamp(min=1).to(dtype).log() - n_draws.clamp(min=1).to(dtype).log()
+
+
+def _hit_mask(hit: Tensor, n_drawn: int) -> Tensor:
+    """True for drawn items that are outside a user's rest, bool [B, S]."""
     row, place = (hit != PAD).nonzero(as_tuple=True)
-    excluded = torch.zeros(scores.shape, dtype=torch.bool, device=scores.device)
-    excluded[row, hit[row, place]] = True
-    n_draws = scores.shape[1] - excluded.sum(dim=1)  # [B]
-    scale = rest_size.clamp(min=1).to(scores.dtype).log() - n_draws.clamp(min=1).to(scores.dtype).log()
-    return rest_logsumexp(scores, excluded) + scale
+    mask = torch.zeros(len(hit), n_drawn, dtype=torch.bool, device=hit.device)
+    mask[row, hit[row, place]] = True
+    return mask
 
 
 def sampled_rest_logsumexp(sample_scores: Tensor, rest_size: Tensor) -> Tensor:

@@ -97,9 +97,9 @@ class ListwiseObjective:
             Scalar.
         """
         batch = _Batch(users, self.lists, fine)
-        if self.draws:
-            return self._weighted(batch, *self._sampled(model, batch))
         factors = model.factors(users)
+        if self.draws and (factors is None or not self.settings.rest_sample_shared):
+            return self._weighted(batch, *self._sampled(model, batch))
         if factors is None:
             return self._weighted(batch, *self._plain(model, batch))
         return fused_listwise_loss(
@@ -112,7 +112,11 @@ class ListwiseObjective:
             self.settings.coarse_weight,
             self.settings.fine_weight,
             first_item=1,
+            sample=(self._shared_draw(users.device), batch.rest_size(self.n_items)) if self.draws else None,
         )
+
+    def _shared_draw(self, device: torch.device) -> Tensor:
+        return draw_items(self.n_items, self.draws, self.generator, first_item=1).to(device)
 
     def _weighted(self, batch: _Batch, scores: Tensor, rest: Tensor) -> Tensor:
         weights = self.settings.coarse_weight, self.settings.fine_weight
@@ -127,9 +131,9 @@ class ListwiseObjective:
     def _sampled(self, model: Any, batch: _Batch) -> tuple[Tensor, Tensor]:
         """The same with R_u estimated from S draws, for each user or for the whole batch."""
         outside, taught = batch.outside, batch.taught.clamp(min=0)
-        size = self.n_items - 1 - (outside != PAD).sum(dim=1)  # history and taught items do not overlap
+        size = batch.rest_size(self.n_items)
         if self.settings.rest_sample_shared:
-            drawn = draw_items(self.n_items, self.draws, self.generator, first_item=1).to(outside.device)
+            drawn = self._shared_draw(outside.device)
             scores, sample = model.scores_of(batch.users, taught, drawn)
             return scores, shared_rest_logsumexp(sample, drawn, outside, size, self.n_items)
         drawn = sample_rest(outside, self.n_items, self.draws, self.generator, first_item=1)
@@ -151,6 +155,10 @@ class _Batch:
     def taught(self) -> Tensor:
         """Taught items, observed ones first, [B, K/10 + K]."""
         return torch.cat((self.observed, self.unobserved), dim=1)
+
+    def rest_size(self, n_items: int) -> Tensor:
+        """Number of items in rest_u; history and taught items do not overlap, [B]."""
+        return n_items - 1 - (self.outside != PAD).sum(dim=1)
 
     @property
     def outside(self) -> Tensor:

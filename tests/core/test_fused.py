@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from recbole_hetcomp.core.fused import fused_listwise_loss
 from recbole_hetcomp.core.losses import rest_logsumexp, weighted_loss
 from recbole_hetcomp.core.rankings import PAD
+from recbole_hetcomp.core.sampling import draw_items, shared_rest_logsumexp
 
 WEIGHTS = (0.3, 0.7)
 
@@ -98,6 +99,32 @@ def test_value_and_gradients_are_those_of_the_plain_path(
     for ours, theirs in zip(found, expected):
         assert ours.dtype == dtype
         assert float((ours - theirs).norm()) <= tolerance * float(theirs.norm())
+
+
+@pytest.mark.parametrize("budget", [None, 64 * 90, 50, 1])
+@pytest.mark.parametrize("S", [1, 20, 2000])
+def test_a_sampled_rest_is_that_of_the_plain_estimate(budget: int | None, S: int) -> None:
+    batch = Batch(4, scale=3.0)
+    drawn = draw_items(90, S, torch.Generator().manual_seed(0), first_item=1)
+    outside = torch.cat((batch.lists[1], batch.lists[2]), dim=1)
+    size = 89 - (outside != PAD).sum(dim=1)
+
+    def fused(users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        how = {"first_item": 1, "budget": budget, "sample": (drawn, size)}
+        return fused_listwise_loss(users, items, *batch.lists, batch.fine, *WEIGHTS, **how)
+
+    def plain(users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        taught = torch.cat(batch.lists[:2], dim=1)
+        scores = users @ items.T
+        rest = shared_rest_logsumexp(scores[:, drawn], drawn, outside, size, 90)
+        listed = scores.gather(1, taught.clamp(min=0))
+        return weighted_loss(listed, rest, taught != PAD, batch.lists[0].shape[1], batch.fine, *WEIGHTS)
+
+    value, found = gradients(fused, batch.users, batch.items)
+    expected_value, expected = gradients(plain, batch.users, batch.items)
+    assert float(value) == pytest.approx(float(expected_value), rel=1e-12)
+    for ours, theirs in zip(found, expected):
+        assert float((ours - theirs).norm()) <= 1e-12 * float(theirs.norm())
 
 
 @pytest.mark.parametrize("budget", [None, 10])

@@ -50,11 +50,12 @@ def error(found: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
     return max(float((ours - theirs).norm() / theirs.norm()) for ours, theirs in zip(found, expected))
 
 
+@pytest.mark.parametrize("draws", [0, 500])
 @pytest.mark.parametrize("backbone", ["BPR", "LightGCN"])
 def test_the_fused_loss_of_a_dot_product_student_is_that_of_the_plain_path(
-    backbone: str, monkeypatch: pytest.MonkeyPatch
+    backbone: str, draws: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lesson = Lesson(student_backbone=backbone)
+    lesson = Lesson(student_backbone=backbone, rest_sample_num=draws)
     fused, fused_gradients = float(lesson.loss()), lesson.gradients()
     monkeypatch.setattr(HetComp, "factors", lambda self, users: None)
     assert fused == pytest.approx(float(lesson.loss()), rel=1e-5)
