@@ -1,0 +1,64 @@
+"""An output folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def check_free(target: Path, mark: str, overwrite: bool) -> None:
+    """Refuse a target that may not be written.
+
+    Args:
+        target: the folder to be.
+        mark: name of a file that shows that a folder there was made by this tool.
+        overwrite: whether such a folder may be replaced.
+
+    Raises:
+        FileExistsError: something is there.
+    """
+    if not os.path.lexists(target):
+        return
+    if not overwrite:
+        raise FileExistsError(f"{target} exists; --overwrite replaces it")
+    if target.is_symlink() or not (target / mark).is_file():
+        raise FileExistsError(
+            f"{target} exists and holds no {mark}, so it is not replaced: it was not made by this tool"
+        )
+
+
+@contextmanager
+def whole_folder(target: Path, mark: str, overwrite: bool) -> Iterator[Path]:
+    """A temporary folder beside ``target`` that takes its place when the block ends without an error.
+
+    Raises:
+        FileExistsError: something is at the target that may not be replaced, see :func:`check_free`.
+    """
+    check_free(target, mark, overwrite)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        _publish(temporary, target, mark, overwrite)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _publish(temporary: Path, target: Path, mark: str, overwrite: bool) -> None:
+    check_free(target, mark, overwrite)
+    if not target.exists():
+        os.rename(temporary, target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+    os.replace(target, old)  # onto an empty folder
+    try:
+        os.rename(temporary, target)
+    except OSError:
+        os.replace(old, target)
+        raise
+    shutil.rmtree(old)
