@@ -16,13 +16,14 @@ pi+_u                         ``taught_observed``                               
 D@K_D                         ``discrepancy``                                         discrepancy
 v[u, m], d_ref[u, m]          ``CurriculumState``                                     curriculum
 gamma, alpha_t: DKC           ``advance`` (settings: ``Curriculum``)                  curriculum
-R_u                           ``rest_logsumexp``                                      losses
+R_u                           ``rest_logsumexp``, ``fused_rest_logsumexp``            losses, fused_rest
 R_u from S draws a user       ``sample_rest``, ``sampled_rest_logsumexp``             sampling
 R_u from S draws a batch      ``draw_items``, ``shared_rest_logsumexp``               sampling
 L_rank                        ``plackett_luce_nll``                                   losses
 L_overall                     ``coarse_loss``                                         losses
 L_fine                        ``fine_loss``                                           losses
 the weighted sum of both      ``weighted_loss``, ``fused_listwise_loss``              losses, fused
+the methods compared with     ``core.baselines``                                      baselines
 ============================  ======================================================  ====================
 
 Functions are pure; state is a frozen dataclass, and a step returns a new one. Shapes use the letters of the
@@ -33,6 +34,7 @@ from recbole_hetcomp.core.consensus import Consensus, taught_observed, taught_un
 from recbole_hetcomp.core.curriculum import Curriculum, CurriculumState, StepReport, advance
 from recbole_hetcomp.core.discrepancy import GAINS, discrepancy
 from recbole_hetcomp.core.fused import fused_listwise_loss
+from recbole_hetcomp.core.fused_rest import fused_rest_logsumexp
 from recbole_hetcomp.core.losses import (
     coarse_loss,
     fine_loss,
@@ -80,6 +82,7 @@ __all__ = [
     "draw_items",
     "fine_loss",
     "fused_listwise_loss",
+    "fused_rest_logsumexp",
     "item_dtype",
     "lists_at",
     "observed_ranks",

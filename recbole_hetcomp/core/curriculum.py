@@ -18,6 +18,8 @@ from torch import Tensor
 from recbole_hetcomp.core.discrepancy import check_discrepancy_settings, discrepancy_to
 from recbole_hetcomp.core.rankings import BLOCK_ELEMENTS, SortedLists, lists_at, user_blocks
 
+PACES = ("user", "common")
+
 
 @dataclass(frozen=True)
 class Curriculum:
@@ -29,6 +31,8 @@ class Curriculum:
         K_D: length of the lists that are compared.
         T_r: temperature of the ranks in the discrepancy.
         discrepancy_gain: ``teacher`` (paper) or ``position`` (authors' code).
+        pace: ``user`` (paper: each user moves on by its own discrepancy) or ``common`` (an ablation: all users
+            together, by the mean of theirs).
 
     Raises:
         ValueError: if a value is outside the allowed ones.
@@ -39,6 +43,7 @@ class Curriculum:
     K_D: int = 50
     T_r: float = 10.0
     discrepancy_gain: str = "teacher"
+    pace: str = "user"
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -46,6 +51,8 @@ class Curriculum:
             raise ValueError(f"alpha is {self.alpha}; allowed: a finite number above 0")
         if not 0 < self.alpha_decay <= 1:
             raise ValueError(f"alpha_decay is {self.alpha_decay}; allowed: above 0, at most 1")
+        if self.pace not in PACES:
+            raise ValueError(f"pace is {self.pace!r}; allowed: {', '.join(PACES)}")
         check_discrepancy_settings(self.K_D, self.T_r, self.discrepancy_gain)
 
     def alpha_at(self, step: int) -> float:
@@ -218,6 +225,8 @@ def advance(
         v, last, reference = state.v[:, m], int(state.last[m]), state.d_ref[:, m]
         everyone = torch.arange(len(v), device=v.device)
         distance = _distance(student, trajectory, (v + 1).clamp(max=last), everyone, settings, budget)
+        if settings.pace == "common":
+            distance = distance[active].mean().expand_as(distance).clone()
         if state.step == 0:
             is_ready = is_drifting = move = torch.zeros_like(active)
             reference = distance
@@ -229,6 +238,8 @@ def advance(
             moved = move.nonzero()[:, 0]
             harder = (v[moved] + 2).clamp(max=last)
             new = _distance(student, trajectory, harder, moved, settings, budget)
+            if settings.pace == "common":
+                new = new.mean().expand_as(new)
             reference = reference.index_copy(0, moved, new)
         moves.append(move)
         references.append(reference)

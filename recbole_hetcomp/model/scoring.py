@@ -83,12 +83,30 @@ def _scores_by_pairs(model: Any, users: Tensor, n_items: int) -> Tensor:
     return filled
 
 
+def pair_scores(model: Any, users: Tensor, items: Tensor) -> Tensor:
+    """The model's scores of single pairs, differentiable if gradients are on; before a sigmoid as `all_item_scores`.
+
+    Args:
+        model: a RecBole general recommender.
+        users: user ids, int64 [n].
+        items: item ids, int64 [n].
+
+    Returns:
+        Scores, float [n].
+    """
+    with _without_sigmoid(model):
+        return _predicted(model, users, items)
+
+
 def _pair_scores(model: Any, users: Tensor, n_items: int, pairs: slice) -> Tensor:
     """Scores of some of the pairs, user by user, float [P]."""
     pair = torch.arange(pairs.start, pairs.stop, device=users.device)
     item = pair % n_items
-    user = users[(pair - item) // n_items]
-    scores = model.predict(Interaction({model.USER_ID: user, model.ITEM_ID: item})).view(-1)
+    return _predicted(model, users[(pair - item) // n_items], item)
+
+
+def _predicted(model: Any, users: Tensor, items: Tensor) -> Tensor:
+    scores = model.predict(Interaction({model.USER_ID: users, model.ITEM_ID: items})).view(-1)
     if type(model).__name__ in _SIGMOID_PREDICT:
         scores = torch.logit(scores, eps=torch.finfo(scores.dtype).eps)
     return scores

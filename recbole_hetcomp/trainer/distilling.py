@@ -18,11 +18,13 @@ from tqdm import tqdm
 
 from recbole_hetcomp.checkpoint import checkpoint_content, plain_config, save_atomically
 from recbole_hetcomp.config import HetCompSettings
+from recbole_hetcomp.core import PAD, Ragged
 from recbole_hetcomp.model.scoring import clear_cache
 from recbole_hetcomp.model.teacher.importedranking import ImportedRanking
 from recbole_hetcomp.trainer.batches import PairedBatch, UserBatches, WithBaseBatches
 from recbole_hetcomp.trainer.evaluation import ListEvaluation
 from recbole_hetcomp.trainer.material import Material, gather_material
+from recbole_hetcomp.trainer.recording import ranked_lists
 from recbole_hetcomp.trainer.results import Result, Row, write_result
 from recbole_hetcomp.trainer.teaching import stored_numbers
 
@@ -40,6 +42,7 @@ class DistillingTrainer(ListEvaluation, Trainer):
         NotImplementedError: several processes were asked for.
     """
 
+    with_teachers = True
     model: Any
     stopping_step: float
     cur_step: int
@@ -105,14 +108,15 @@ class DistillingTrainer(ListEvaluation, Trainer):
         """
         self._valid_data = valid_data
         log_dir = self.tensorboard.log_dir
+        with_no_kd = self.settings.compare_no_kd and self.with_teachers
         self.material = gather_material(
-            self.config, self.settings, train_data, valid_data, self.settings.compare_no_kd, log_dir
+            self.config, self.settings, train_data, valid_data, with_no_kd, log_dir, self.with_teachers
         )
         self.settings = self.material.settings
         self._name_files()
         self._begin(self.material)
-        # Whether the teachers were trained or found in the store must not change the student.
-        init_seed(self.config["seed"], self.config["reproducibility"])
+        if self.with_teachers:  # whether they were trained or found in the store must not change the student
+            init_seed(self.config["seed"], self.config["reproducibility"])
         self.batches = self._make_batches(train_data)
         resumed = saved and self.settings.resume and self._resume(train_data)
         self._keep_best = resumed
@@ -143,7 +147,7 @@ class DistillingTrainer(ListEvaluation, Trainer):
         self._bar = None
         return result
 
-    def _make_batches(self, train_data: Any) -> UserBatches | WithBaseBatches:
+    def _make_batches(self, train_data: Any) -> Any:
         settings = self.settings
         assert self.material is not None
         size = self.config["train_batch_size"] if settings.user_sampling == "interaction" else settings.user_batch_size
@@ -177,6 +181,19 @@ class DistillingTrainer(ListEvaluation, Trainer):
     def _valid_epoch(self, valid_data: Any, show_progress: bool = False) -> Any:
         self.stopping_step = self.patience if self._may_stop() else math.inf
         return super()._valid_epoch(valid_data, show_progress=False)
+
+    @torch.no_grad()
+    def _student_lists(self, length: int) -> torch.Tensor:
+        """The student's own top lists over unobserved items, int32 [U, length]; all ``PAD`` for inactive users."""
+        assert self.material is not None
+        data, backbone, device = self.material.data, self.model.backbone, self.device
+        users = data.users.to(device)
+        history = Ragged(data.observed.offsets.to(device), data.observed.values.to(device))
+        self.model.eval()
+        clear_cache(backbone)
+        lists = torch.full((data.n_users, length), PAD, dtype=torch.int32, device=device)
+        lists[users] = ranked_lists(backbone, users, data.n_items, history, length, self.settings.score_elements)
+        return lists
 
     def _note(self, epoch: int, **values: float) -> None:
         """Add values to an epoch's line of the history."""
@@ -271,6 +288,31 @@ class DistillingTrainer(ListEvaluation, Trainer):
         (self.result_dir / RESUME_FILE).unlink(missing_ok=True)
 
     def _result(self, material: Material, test_data: Any, student: dict[str, float]) -> Result:
+        rows = self._teacher_rows(material, test_data) if material.teachers else []
+        if material.no_kd is not None:
+            alone = material.no_kd
+            assert alone.served is not None
+            rows.append(
+                Row("NoKD", "student", self._list_metrics(alone.served, test_data), alone.info["valid"],
+                    alone.info["parameters"], alone.info["seconds"])
+            )  # fmt: skip
+        parameters = stored_numbers(self.model.backbone)  # what is served; not what only helps in training
+        valid = self.best_valid_result or {}
+        rows.append(Row(self.config["model"], "student", dict(student), dict(valid), parameters, self.seconds))
+        return Result(
+            rows=tuple(rows),
+            metric=self.valid_metric,
+            run=material.run,
+            dataset=self.config["dataset"],
+            seed=self.config["seed"],
+            fingerprint=material.data.fingerprint,
+            settings={**plain_config(self.config), **self.settings.plain()},
+            history=tuple(self.history),
+            teacher_epochs={name: list(teacher.epochs) for name, teacher in material.teachers},
+        )
+
+    def _teacher_rows(self, material: Material, test_data: Any) -> list[Row]:
+        """The table's lines of the teachers and their ensemble."""
         rows = []
         for name, teacher in material.teachers:
             assert teacher.served is not None
@@ -288,27 +330,7 @@ class DistillingTrainer(ListEvaluation, Trainer):
                 sum(row.seconds for row in rows),
             )
         )
-        if material.no_kd is not None:
-            alone = material.no_kd
-            assert alone.served is not None
-            rows.append(
-                Row("NoKD", "student", self._list_metrics(alone.served, test_data), alone.info["valid"],
-                    alone.info["parameters"], alone.info["seconds"])
-            )  # fmt: skip
-        parameters = stored_numbers(self.model)
-        valid = self.best_valid_result or {}
-        rows.append(Row(self.config["model"], "student", dict(student), dict(valid), parameters, self.seconds))
-        return Result(
-            rows=tuple(rows),
-            metric=self.valid_metric,
-            run=material.run,
-            dataset=self.config["dataset"],
-            seed=self.config["seed"],
-            fingerprint=material.data.fingerprint,
-            settings={**plain_config(self.config), **self.settings.plain()},
-            history=tuple(self.history),
-            teacher_epochs={name: list(teacher.epochs) for name, teacher in material.teachers},
-        )
+        return rows
 
     def _ranked_model(self) -> Any:
         return self.model.backbone

@@ -7,12 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recbole_hetcomp.core import PAD, CurriculumState, StepReport, advance
-from recbole_hetcomp.model.scoring import clear_cache
+from recbole_hetcomp.core import CurriculumState, StepReport, advance
 from recbole_hetcomp.trainer.distilling import DistillingTrainer
 from recbole_hetcomp.trainer.material import Material
 from recbole_hetcomp.trainer.objective import ListwiseObjective, TaughtLists
-from recbole_hetcomp.trainer.recording import ranked_lists
 
 
 class HetCompTrainer(DistillingTrainer):
@@ -26,16 +24,27 @@ class HetCompTrainer(DistillingTrainer):
         self.active = data.active.to(self.device)
         self.users = data.users.to(self.device)
         self.lists = TaughtLists(
-            data, material.trajectories, material.observed_ranks, self.settings, torch.device(self.device)
+            data,
+            material.trajectories,
+            material.observed_ranks,
+            self.settings,
+            torch.device(self.device),
+            self.settings.observed_knowledge,
         )
         self.objective = ListwiseObjective(self.lists, self.settings, data.n_items, self.generator)
-        self._enter(CurriculumState.start(data.n_users, material.snapshots, self.device, self.active))
+        taking_part = self.active if self.settings.curriculum == "dynamic" else torch.zeros_like(self.active)
+        self._enter(CurriculumState.start(data.n_users, material.snapshots, self.device, taking_part))
         self.lists.rebuild(self.users, self.state.v)
 
     def _enter(self, state: CurriculumState) -> None:
         self.state = state
         finished = state.finished
-        self.fine = finished & finished.all() if self.settings.adkt == "global" else finished
+        self.fine = {
+            "user": finished,
+            "global": finished & finished.all(),
+            "fine": torch.ones_like(finished),
+            "coarse": torch.zeros_like(finished),
+        }[self.settings.adkt]
 
     def _before_epoch(self, epoch: int) -> None:
         if epoch and epoch % self.settings.p == 0 and not bool(self.state.finished.all()):
@@ -45,9 +54,9 @@ class HetCompTrainer(DistillingTrainer):
         assert self.material is not None
         state, report = advance(
             self.state,
-            self._student_lists(),
+            self._student_lists(self.settings.K_D),
             self.material.trajectories,
-            self.settings.curriculum,
+            self.settings.curriculum_rules,
             self.active,
             self.settings.block_elements,
         )
@@ -56,19 +65,6 @@ class HetCompTrainer(DistillingTrainer):
         if len(moved):
             self.lists.rebuild(moved, state.v)
         self._log_step(epoch, report)
-
-    @torch.no_grad()
-    def _student_lists(self) -> Tensor:
-        """The student's own top lists over unobserved items, int32 [U, K_D]."""
-        assert self.material is not None
-        data, backbone = self.material.data, self.model.backbone
-        self.model.eval()
-        clear_cache(backbone)
-        lists = torch.full((data.n_users, self.settings.K_D), PAD, dtype=torch.int32, device=self.device)
-        lists[self.users] = ranked_lists(
-            backbone, self.users, data.n_items, self.lists.history, self.settings.K_D, self.settings.score_elements
-        )
-        return lists
 
     def _log_step(self, epoch: int, report: StepReport) -> None:
         assert self.material is not None

@@ -40,7 +40,8 @@ class Material:
         run: short name of the run, the same whenever the same settings meet the same data.
         teachers: name and trajectory of each teacher, in the order of the settings.
         settings: the run's settings, with the teachers' weights decided.
-        ensemble: the consensus of the final snapshots over the items that any teacher lists, int32 [U, L].
+        ensemble: the consensus of the final snapshots over the items that any teacher lists, int32 [U, L]; L is 0 where
+            there are no teachers.
         no_kd: the student trained alone, or None.
     """
 
@@ -74,6 +75,7 @@ def gather_material(
     valid_data: Any,
     with_no_kd: bool,
     tensorboard_dir: str | None = None,
+    with_teachers: bool = True,
 ) -> Material:
     """Train the run's teachers, or take them from the store, and form their ensemble.
 
@@ -86,6 +88,7 @@ def gather_material(
         valid_data: RecBole's validation loader.
         with_no_kd: whether the student is also trained alone.
         tensorboard_dir: folder below which each model logs its validations.
+        with_teachers: False where a student learns alone and only the data are wanted.
 
     Raises:
         ValueError: the settings do not fit the data.
@@ -95,7 +98,7 @@ def gather_material(
         raise ValueError("distillation needs a validation split: eval_args leaves none")
     data = Interactions.from_datasets(train_data._dataset, valid_data._dataset)
     settings.check_catalogue(data.n_items - 1)
-    lessons = teacher_lessons(config, settings)
+    lessons = teacher_lessons(config, settings) if with_teachers else []
     alone = no_kd_lesson(config, settings) if with_no_kd else None
     store = TrajectoryStore(Path(settings.store_dir))
     _report_data(data, settings, valid_data._dataset)
@@ -110,8 +113,10 @@ def gather_material(
         tensorboard_dir=tensorboard_dir,
     )
     teachers = tuple((lesson.label, classroom.obtain(lesson)) for lesson in lessons)
-    weighed = settings.weigh([teacher.scores[-1] for _, teacher in teachers], config["valid_metric_bigger"])
-    _report_weights(weighed)
+    weighed = settings
+    if teachers:
+        weighed = settings.weigh([teacher.scores[-1] for _, teacher in teachers], config["valid_metric_bigger"])
+        _report_weights(weighed)
     no_kd = classroom.obtain(alone) if alone is not None else None
     companions = [lesson.identity for lesson in [*lessons, *([alone] if alone else [])]]
     return Material(
@@ -119,7 +124,11 @@ def gather_material(
         run=f"{config['model']}-{run_key(config, data.fingerprint, companions)}",
         teachers=teachers,
         settings=weighed,
-        ensemble=ensemble_lists(data, [trajectory for _, trajectory in teachers], weighed, lessons[0].served_length),
+        ensemble=(
+            ensemble_lists(data, [trajectory for _, trajectory in teachers], weighed, lessons[0].served_length)
+            if teachers
+            else torch.empty(data.n_users, 0, dtype=torch.int32)
+        ),
         no_kd=no_kd,
     )
 

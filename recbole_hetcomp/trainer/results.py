@@ -69,7 +69,7 @@ class Result:
 
     def table(self) -> pd.DataFrame:
         """One line a model: name, role, test metrics, parameters, share_of_ensemble, seconds."""
-        ensemble = next(row.test[self.metric] for row in self.rows if row.role == "ensemble")
+        ensemble = next((row.test[self.metric] for row in self.rows if row.role == "ensemble"), None)
         return pd.DataFrame(
             [
                 {
@@ -88,6 +88,8 @@ class Result:
         """The result as JSON data."""
         records = self.table().to_dict(orient="records")
         for record, row in zip(records, self.rows):
+            if record["share_of_ensemble"] != record["share_of_ensemble"]:  # no ensemble: JSON has no NaN
+                record["share_of_ensemble"] = None
             record["valid"] = {key: float(value) for key, value in row.valid.items()}
         return {
             "run": self.run,
@@ -126,18 +128,24 @@ def write_result(result: Result, folder: Path, logger: logging.Logger) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     table = result.table()
-    _write(
+    write_whole(
         folder / "results.json",
         lambda path: path.write_text(json.dumps(result.plain(), indent=2, default=str)),
     )
-    _write(folder / "results.csv", lambda path: table.to_csv(path, index=False))
-    _write(folder / "curves.png", lambda path: draw_curves(result, path))
-    shown = table.assign(share_of_ensemble=[f"{share:.1%}" for share in table["share_of_ensemble"]])
+    write_whole(folder / "results.csv", lambda path: table.to_csv(path, index=False))
+    write_whole(folder / "curves.png", lambda path: draw_curves(result, path))
+    shown = table.assign(share_of_ensemble=table["share_of_ensemble"].map("{:.1%}".format).replace("nan%", "–"))
     text = shown.to_markdown(index=False, floatfmt=".4f", tablefmt="github", intfmt=",")
     logger.info(f"results on {result.dataset}, seed {result.seed} (test split):\n{text}\nwritten to {folder}")
 
 
-def _write(target: Path, write: Callable[[Path], Any]) -> None:
+def write_whole(target: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file under a temporary name beside it and rename it: the old one or the whole new one is there.
+
+    Args:
+        target: the file.
+        write: writes the content to the path that it is given.
+    """
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=target.suffix)
     os.close(handle)
     temporary = Path(name)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import recbole.data.utils
 import torch
+from filelock import FileLock
 from recbole.config import Config
 from recbole.sampler import RepeatableSampler, Sampler
 from recbole.utils import ModelType, get_model, get_trainer, init_seed
@@ -109,6 +111,9 @@ class Classroom:
         rebuild: whether a damaged entry is trained again.
         show_progress: whether to show progress bars.
         tensorboard_dir: folder below which each model logs its validations.
+
+    Attributes:
+        trained: labels of the models that were trained here.
     """
 
     def __init__(
@@ -129,13 +134,29 @@ class Classroom:
         self.show_progress = show_progress
         self.tensorboard_dir = tensorboard_dir
         self.logger = logging.getLogger()
+        self.trained: list[str] = []
 
     def obtain(self, lesson: Lesson) -> Trajectory:
         """The trajectory of a lesson's model.
 
+        Of several processes that want one entry, one trains it, and the others wait for it.
+
         Raises:
             CorruptTrajectoryError: its store entry is damaged and may not be rebuilt.
         """
+        with self._turn(lesson):
+            return self._read_or_train(lesson)
+
+    def _turn(self, lesson: Lesson) -> AbstractContextManager:
+        """A lock on an entry; the system frees it when its holder ends, however it ends. None on a read-only store."""
+        folder = self.store.root / "locks"
+        entry = self.store.path(self.data.fingerprint, lesson.label, lesson.identity)
+        if entry.exists() and not os.access(self.store.root, os.W_OK):
+            return nullcontext()
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(str(folder / f"{entry.parent.name}-{entry.name}.lock"))
+
+    def _read_or_train(self, lesson: Lesson) -> Trajectory:
         fingerprint, label, identity = self.data.fingerprint, lesson.label, lesson.identity
         try:
             stored = self.store.read(fingerprint, label, identity)
@@ -150,6 +171,7 @@ class Classroom:
             self.logger.info(f"{lesson.title}: taken from the store, not trained ({place})")
             return stored
         self.store.write(fingerprint, label, identity, self._train(lesson))
+        self.trained.append(label)
         written = self.store.read(fingerprint, label, identity)
         assert written is not None
         return written

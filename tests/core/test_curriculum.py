@@ -211,3 +211,35 @@ def test_refuses_what_does_not_fit() -> None:
 def test_refuses_bad_settings(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Curriculum(**arguments)
+
+
+@pytest.mark.parametrize("step_seed", range(5))
+def test_at_a_common_pace_all_users_follow_the_mean(step_seed: int) -> None:
+    generator = torch.Generator().manual_seed(step_seed)
+    chosen = Curriculum(K_D=4, pace="common")
+    trajectories = [random_lists(generator, e, 6, n_items=8, length=6) for e in (4, 1, 3)]
+    active = torch.tensor([True, True, True, False, True, True])
+    state = CurriculumState.start(6, [4, 1, 3], active=active)
+    v, reference = [0, 0, 0], [math.nan] * 3
+    for step in range(6):
+        student = random_lists(generator, 6, n_items=8, length=4).long()
+        state, _ = advance(state, student, trajectories, chosen, active)
+        for m, trajectory in enumerate(trajectories):
+            last = len(trajectory) - 1
+
+            def mean_to(snapshot: int, lists: torch.Tensor = trajectory, own: torch.Tensor = student) -> float:
+                distances = [
+                    oracles.discrepancy(own[u].tolist(), lists[snapshot][u].tolist(), 4) for u in range(6) if active[u]
+                ]
+                return sum(distances) / len(distances)
+
+            distance = mean_to(min(v[m] + 1, last))
+            if step == 0:
+                reference[m] = distance
+            elif v[m] < last:
+                gamma = math.inf if distance == 0 else reference[m] / distance
+                if gamma > chosen.alpha_at(step) or gamma < 1:
+                    v[m] += 1
+                    reference[m] = mean_to(min(v[m] + 1, last))
+        assert state.v[active].tolist() == [v] * 5
+        assert state.v[3].tolist() == [3, 0, 2]

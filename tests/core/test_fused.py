@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_hetcomp.core.fused import fused_listwise_loss
+from recbole_hetcomp.core.fused_rest import fused_rest_logsumexp
 from recbole_hetcomp.core.losses import rest_logsumexp, weighted_loss
 from recbole_hetcomp.core.rankings import PAD
 from recbole_hetcomp.core.sampling import draw_items, shared_rest_logsumexp
@@ -184,3 +185,37 @@ def test_no_gradient_is_worked_out_where_none_is_wanted() -> None:
     value = batch.fused(batch.users, batch.items)
     assert not value.requires_grad
     assert float(value) == pytest.approx(batch.expected(), rel=1e-9)
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+@pytest.mark.parametrize("budget", [None, 3000, 200])
+def test_the_rest_alone_and_its_gradients_are_those_of_the_plain_path(budget: int | None, drawn: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    users = torch.randn(70, 5, dtype=torch.float64, generator=generator).requires_grad_()
+    items = torch.randn(400, 5, dtype=torch.float64, generator=generator).requires_grad_()
+    outside = torch.randint(-1, 400, (70, 9), generator=generator)  # padding and repeats
+    outside[3] = PAD
+    excluded = torch.zeros(70, 401, dtype=torch.bool).scatter_(1, outside.masked_fill(outside == PAD, 400), True)
+    excluded[:, 0] = True
+    scores, size = users @ items.T, (~excluded[:, :400]).sum(dim=1)
+    if drawn:
+        chosen = draw_items(400, 90, generator, first_item=1)
+        expected = shared_rest_logsumexp(scores[:, chosen], chosen, outside, size, 400)
+        sample = chosen, size
+    else:
+        expected, sample = rest_logsumexp(scores, excluded[:, :400]), None
+    found = fused_rest_logsumexp(users, items, outside, 1, budget, sample)
+    torch.testing.assert_close(found, expected)
+    weight = torch.randn(70, dtype=torch.float64, generator=generator)
+    ours = torch.autograd.grad((weight * found).sum(), (users, items))
+    theirs = torch.autograd.grad((weight * expected).sum(), (users, items))
+    for one, other in zip(ours, theirs):
+        torch.testing.assert_close(one, other)
+
+
+def test_an_empty_rest_has_no_mass_and_no_gradient() -> None:
+    users, items = torch.ones(1, 2, requires_grad=True), torch.ones(3, 2, requires_grad=True)
+    rest = fused_rest_logsumexp(users, items, torch.tensor([[1, 2]]), first_item=1)
+    assert rest.tolist() == [float("-inf")]
+    gradients = torch.autograd.grad(rest.clamp(min=-1).sum(), (users, items))
+    assert all(gradient.abs().sum() == 0 for gradient in gradients)

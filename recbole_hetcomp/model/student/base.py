@@ -6,7 +6,7 @@ from typing import Any
 
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType, get_model
-from torch import Tensor, nn
+from torch import Tensor, cat, nn
 from torch.nn.functional import embedding
 
 from recbole_hetcomp.config import (
@@ -15,8 +15,9 @@ from recbole_hetcomp.config import (
     checked_settings,
     model_defaults,
     read_properties,
+    read_settings,
 )
-from recbole_hetcomp.model.scoring import all_item_scores, clear_cache
+from recbole_hetcomp.model.scoring import all_item_scores, clear_cache, pair_scores
 
 
 class DistilledStudent(GeneralRecommender):
@@ -26,12 +27,14 @@ class DistilledStudent(GeneralRecommender):
     """
 
     property_files = ("HetComp",)
+    method_settings: type | None = None  # dataclass of the settings that are the method's own
     input_type = InputType.PAIRWISE  # until configure() puts the backbone's in its place
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         self.settings = HetCompSettings.from_config(config)
         self.settings.check_catalogue(self.n_items - 1)
+        self.method: Any = None if self.method_settings is None else read_settings(self.method_settings, config)
         self.backbone = get_model(self.settings.student_backbone)(backbone_config(config, self.settings), dataset)
         if not any(parameter.requires_grad for parameter in self.backbone.parameters()):
             raise ValueError(f"student_backbone={self.settings.student_backbone!r} has no parameters to train")
@@ -42,7 +45,7 @@ class DistilledStudent(GeneralRecommender):
     @classmethod
     def configure(cls, config: Any) -> None:
         """Check the settings when a Config is built, and make RecBole's loader the one that the backbone needs."""
-        settings = checked_settings(config)
+        settings = checked_settings(config, cls.method_settings)
         backbone = get_model(settings.student_backbone)
         if hasattr(backbone, "input_type"):
             config["MODEL_INPUT_TYPE"] = backbone.input_type
@@ -73,19 +76,26 @@ class DistilledStudent(GeneralRecommender):
         clear_cache(self.backbone)
         return dot_product_factors(self.backbone, users)
 
-    def scores_of(self, users: Tensor, items: Tensor, shared: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def scores_of(
+        self,
+        users: Tensor,
+        items: Tensor,
+        shared: Tensor | None = None,
+        factors: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Scores of some items of each user, and of some items for all of them, with gradients.
 
         Args:
             users: int64 [B].
             items: int64 [B, L].
             shared: int64 [S]; none if None.
+            factors: what :meth:`factors` gave for the users, where it was asked already.
 
         Returns:
             float [B, L] and [B, S].
         """
         shared = items.new_empty(0) if shared is None else shared
-        factors = self.factors(users)
+        factors = self.factors(users) if factors is None else factors
         if factors is None:
             scores = all_item_scores(self.backbone, users, self.n_items)
             return scores.gather(1, items), scores[:, shared]
@@ -93,6 +103,18 @@ class DistilledStudent(GeneralRecommender):
         # embedding(), not indexing: with several threads the latter adds up gradients in an order that varies.
         own = (embedding(items, item_factors) * user_factors[:, None]).sum(2)
         return own, user_factors @ embedding(shared, item_factors).t()
+
+    def scores_of_pairs(self, users: Tensor, items: Tensor) -> Tensor:
+        """Scores of single pairs, with gradients, float [n].
+
+        Args:
+            users: int64 [n].
+            items: int64 [n].
+        """
+        factors = self.factors(users)
+        if factors is None:
+            return pair_scores(self.backbone, users, items)
+        return (factors[0] * embedding(items, factors[1])).sum(1)
 
     def calculate_loss(self, interaction: Any) -> Tensor:
         """The backbone's own loss on a batch of interactions."""
@@ -129,6 +151,30 @@ def dot_product_factors(backbone: Any, users: Tensor) -> tuple[Tensor, Tensor] |
         user_factors, item_factors = backbone.forward()
         return embedding(users, user_factors), item_factors
     return None
+
+
+def user_representation(backbone: Any, users: Tensor | None = None) -> Tensor:
+    """What a backbone knows of its users: their factors, or its user embeddings side by side, float [B, d].
+
+    Args:
+        backbone: a RecBole general recommender.
+        users: int64 [B]; all if None.
+
+    Raises:
+        ValueError: it has no user embedding.
+    """
+    if type(backbone).__name__ == "LightGCN" and users is not None:
+        factors = dot_product_factors(backbone, users)
+        assert factors is not None
+        return factors[0]
+    tables = [
+        module.weight
+        for name, module in backbone.named_children()
+        if isinstance(module, nn.Embedding) and name.startswith("user")
+    ]
+    if not tables:
+        raise ValueError(f"student_backbone={type(backbone).__name__!r} has no user embedding; use e.g. 'BPR'")
+    return cat([table if users is None else embedding(users, table) for table in tables], dim=1)
 
 
 def _draw_embeddings(model: nn.Module, std: float) -> None:
