@@ -1,0 +1,103 @@
+"""What lies where in a benchmark's folder, and how a cell's result gets there and back.
+
+A result counts once ``result.json`` is there, whole and of the cell's key; it is written last and renamed into place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from recbole_hetcomp.benchmark.grid import Cell
+from recbole_hetcomp.trainer.results import write_whole
+
+RESULT, ERROR, CELL, LOG = "result.json", "error.json", "cell.json", "log.txt"
+PER_USER, LISTS = "per_user.parquet", "lists.safetensors"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and how a cell works; nothing in its result depends on it.
+
+    Attributes:
+        store_dir: folder of the trajectory store.
+        data_path: folder of the data set's folder, or None for RecBole's.
+        threads: threads that it may use.
+    """
+
+    store_dir: str
+    data_path: str | None
+    threads: int
+
+    def settings(self, folder: Path) -> dict[str, Any]:
+        """Settings of RecBole and the plugin that keep a cell's files in its folder."""
+        places = {
+            "store_dir": self.store_dir,
+            "checkpoint_dir": str(folder / "checkpoint"),
+            "result_dir": str(folder / "run"),
+            "show_progress": False,
+        }
+        return places if self.data_path is None else {**places, "data_path": self.data_path}
+
+
+class CellFolder:
+    """The folder of one cell.
+
+    Args:
+        root: the benchmark's folder.
+        cell: the cell.
+    """
+
+    def __init__(self, root: Path, cell: Cell) -> None:
+        self.cell = cell
+        self.path = root / "cells" / cell.key
+
+    def result(self) -> dict[str, Any] | None:
+        """The result, or None if the cell is not done."""
+        found = read_json(self.path / RESULT)
+        whole = found is not None and found.get("key") == self.cell.key
+        return found if whole and (self.cell.tuning or (self.path / PER_USER).is_file()) else None
+
+    def error(self) -> dict[str, Any] | None:
+        """What went wrong the last time, or None."""
+        return read_json(self.path / ERROR)
+
+    def prepare(self, place: Place) -> None:
+        """Write down what is to be run; forget an earlier error."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / ERROR).unlink(missing_ok=True)
+        write_json(self.path / CELL, {"cell": self.cell.plain(), "place": vars(place)})
+
+    def fail(self, message: str, details: str = "") -> None:
+        """Record an error."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_json(
+            self.path / ERROR,
+            {"key": self.cell.key, "cell": self.cell.label, "error": message, "details": details},
+        )
+
+
+def read_json(file: Path) -> dict[str, Any] | None:
+    """A JSON file's content, or None where there is none that can be read."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file whole or not at all."""
+    write_whole(file, lambda path: path.write_text(json.dumps(content, indent=1), encoding="utf-8"))
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Wait until no other process works on a folder's cell: one may be left of a run that was killed."""
+    with FileLock(folder / ".lock"):
+        yield
