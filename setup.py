@@ -41,24 +41,32 @@ setup(
     package_dir={"recbole_hetcomp.properties": "properties"},
     package_data={
         "recbole_hetcomp": ["py.typed"],
+        "recbole_hetcomp.reporting": ["page.html"],
         **{package: ["*.yaml"] for package in property_packages()},
     },
     install_requires=[
         "recbole==1.2.1",
         "torch>=2.0",
         "numpy>=1.21,<2",  # RecBole's Config uses np.float_
-        "scipy>=1.6,<1.13",  # LightGCN and others use dok_matrix._update
-        "pandas>=1.3,<3",  # RecBole edits frames in place
+        "scipy>=1.9,<1.13",  # LightGCN and others use dok_matrix._update
+        "pandas>=1.4,<3",  # RecBole edits frames in place
         "ray[tune]>=2.4,<=2.6.3",
         "pyarrow<18",  # newer ones need NumPy 2
         "setuptools<81",  # Ray 2.6 imports pkg_resources
         "safetensors>=0.4",
-        "matplotlib>=3.6",
+        "filelock>=3.4",
+        "matplotlib>=3.8",
+        "jinja2>=3",
+        "statsmodels>=0.13.5",
         "pyyaml>=5.1",
         "tabulate>=0.8.10",
         "tqdm>=4.48",
     ],
     extras_require={
+        "tune": [
+            "optuna>=3,<4",  # Ray 2.6 adds trials in Optuna 3's way
+            "hyperopt>=0.2.5",
+        ],
         "test": [
             "pytest>=7",
             "hypothesis>=6",

@@ -9,7 +9,7 @@ are compared in the same run. A ratio is the direct side's median time divided b
 would take minutes, both sides work on the same random share of the users or batches, and seconds are scaled to all.
 
 With glibc much of the direct losses' time goes into page faults of their large temporaries; ``--keep-memory`` saves it.
-Run it on an idle machine: a second thread that has to wait for another process's core makes small steps very slow.
+Run it on an idle machine: a thread that has to wait for another process's core makes small steps slow.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
+import os
 import platform
 import resource
 import statistics
@@ -31,6 +32,7 @@ from types import SimpleNamespace
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on both sides: threads that wait leave their core to others
 
 import direct
 import numpy as np
@@ -773,7 +775,12 @@ def main() -> None:
     parser.add_argument("--size", choices=sorted(SIZES), default="citeulike")
     parser.add_argument("--json", type=Path, help="file for the result")
     parser.add_argument("--repeats", type=int, default=3, help="timings of each part, of which the median counts")
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch, on both sides; numpy has one anyway")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="threads of torch, on both sides (default: %(default)s, all cores); numpy's loops have one anyway",
+    )
     parser.add_argument("--keep-memory", action="store_true", help="spare large temporaries their page faults (glibc)")
     parser.add_argument("--seed", type=int, default=2023)
     arguments = parser.parse_args()

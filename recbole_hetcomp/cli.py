@@ -24,6 +24,9 @@ def _common() -> argparse.ArgumentParser:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from recbole_hetcomp.prepare.command import EXAMPLE, add_arguments
+    from recbole_hetcomp.tune import command as tuning
+
     parser = argparse.ArgumentParser(
         prog="hetcomp",
         description="Distil an ensemble of different recommenders into one small, fast model (HetComp, WWW 2023).",
@@ -47,7 +50,20 @@ def _parser() -> argparse.ArgumentParser:
         description="Train the teachers that are not in the store yet and evaluate their ensemble on the test split.",
         epilog=_SETTINGS_HELP,
     )
-    teachers.set_defaults(call=_run, model="TeacherEnsemble")
+    tuning.add_teacher_arguments(teachers)
+    teachers.set_defaults(call=_teachers, model="TeacherEnsemble")
+    tune = commands.add_parser(
+        "tune",
+        parents=[_common()],
+        allow_abbrev=False,
+        help="search hyperparameters with Ray Tune, on one machine or a cluster",
+        description="Search hyperparameters with Ray Tune: teachers are trained once, trials are chosen by the "
+        "validation metric, and only the best is tested.",
+        epilog=f"{tuning.EXAMPLE}. {_SETTINGS_HELP}",
+    )
+    tune.add_argument("--model", "-m", default="HetComp", help="any plugin or RecBole model (default: HetComp)")
+    tuning.add_arguments(tune)
+    tune.set_defaults(call=_tune)
     models = commands.add_parser("models", help="list the models that may teach or be taught")
     models.set_defaults(call=_models)
     store = commands.add_parser(
@@ -57,6 +73,34 @@ def _parser() -> argparse.ArgumentParser:
     )
     store.add_argument("--store_dir", default="saved/trajectories", help="folder of the store (default: %(default)s)")
     store.set_defaults(call=_store)
+    preparation = commands.add_parser(
+        "prepare",
+        help="raw files to RecBole's, with the paper's split and a data card",
+        description="Write a raw file of interactions as RecBole's atomic files, with the paper's split or none, the "
+        "settings to load them, and a data card. Says what is dropped and why.",
+        epilog=EXAMPLE,
+    )
+    add_arguments(preparation)
+    preparation.set_defaults(call=_prepare)
+    benchmark = commands.add_parser(
+        "benchmark",
+        help="compare distillation methods, RecBole's models and the teachers' ensemble on one data set",
+        description="Train teachers, baselines and students as a config says, and write tables and a report. Started "
+        "again with the same config and folder it goes on: a run that is done is never run again.",
+    )
+    benchmark.add_argument("--config", required=True, help="config file, or the name of one in properties/benchmark")
+    benchmark.add_argument("--output", required=True, help="folder of the results")
+    benchmark.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="changes",
+        help="change the config, e.g. --set data_path=dataset --set settings.topk=[10,50]",
+    )
+    benchmark.add_argument("--dry_run", action="store_true", help="only say what is to be run and what is done")
+    benchmark.add_argument("--report_only", action="store_true", help="only write the tables and the report anew")
+    benchmark.set_defaults(call=_benchmark)
     return parser
 
 
@@ -75,21 +119,58 @@ def _normalise(rest: Sequence[str]) -> list[str]:
     return joined
 
 
+def _input_problem(arguments: argparse.Namespace, settings: Sequence[str], files: Sequence[str]) -> str | None:
+    """Why a command cannot begin, or None if it can."""
+    odd = [word for word in settings if not (word.startswith("--") and word.count("=") == 1)]
+    if odd:
+        return f"{odd[0]!r} is not understood; settings are given as --name=value"
+    missing = [file for file in files if not Path(file).is_file()]
+    if missing:
+        return f"config file {missing[0]!r} does not exist"
+    return _model_problem(arguments.model)
+
+
+def _tune(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    from recbole_hetcomp.core import CorruptTrajectoryError
+    from recbole_hetcomp.tune import command as tuning
+
+    settings = _normalise(rest)
+    files = arguments.config_files.split() if arguments.config_files else []
+    problem = _input_problem(arguments, settings, files)
+    if problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
+    try:
+        return tuning.run(arguments, settings)
+    except (ValueError, TypeError, OSError, ImportError, CorruptTrajectoryError) as error:
+        if "--state=DEBUG" in settings:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _teachers(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    """Train the teachers; where they are trained in parallel, the ensemble then finds them in the store."""
+    from recbole_hetcomp.tune import command as tuning
+
+    settings = _normalise(rest)
+    files = arguments.config_files.split() if arguments.config_files else []
+    if arguments.parallel and not _input_problem(arguments, settings, files):
+        try:
+            tuning.train_teachers_of(arguments, tuning.parsed_settings(settings), files)
+        except (ValueError, TypeError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+    return _run(arguments, rest)
+
+
 def _run(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     from recbole_hetcomp.core import CorruptTrajectoryError
     from recbole_hetcomp.quick_start import run
 
     settings = _normalise(rest)
-    odd = [word for word in settings if not (word.startswith("--") and word.count("=") == 1)]
-    if odd:
-        print(f"error: {odd[0]!r} is not understood; settings are given as --name=value", file=sys.stderr)
-        return 2
     files = arguments.config_files.strip().split() if arguments.config_files else []
-    missing = [file for file in files if not Path(file).is_file()]
-    if missing:
-        print(f"error: config file {missing[0]!r} does not exist", file=sys.stderr)
-        return 2
-    problem = _model_problem(arguments.model)
+    problem = _input_problem(arguments, settings, files)
     if problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
@@ -145,6 +226,30 @@ def _store(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     return 1 if damaged else 0
 
 
+def _prepare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    from recbole_hetcomp.prepare.command import run
+
+    if rest:
+        print(f"error: {rest[0]!r} is not understood; hetcomp prepare --help lists all arguments", file=sys.stderr)
+        return 2
+    return run(arguments)
+
+
+def _benchmark(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    from recbole_hetcomp.benchmark import run_benchmark
+
+    if rest:
+        print(f"error: {rest[0]!r} is not understood; a change of the config is --set KEY=VALUE", file=sys.stderr)
+        return 2
+    try:
+        return run_benchmark(
+            arguments.config, arguments.output, arguments.changes, arguments.dry_run, arguments.report_only
+        )
+    except (ValueError, TypeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The ``hetcomp`` command."""
     arguments, rest = _parser().parse_known_args(argv)
@@ -159,9 +264,26 @@ def run_recbole_main(argv: Sequence[str] | None = None) -> int:
         description="RecBole's run_recbole with the models of recbole-hetcomp.",
         epilog=_SETTINGS_HELP,
     )
-    parser.add_argument("--model", "-m", default="BPR", help="model name (default: BPR)")
+    parser.add_argument("--model", "-m", default=None, help="model name (default: the config files', or BPR)")
+    parser.set_defaults(dataset=None)
     arguments, rest = parser.parse_known_args(argv)
+    named = _named_in(arguments.config_files)
+    arguments.model = arguments.model or named.get("model", "BPR")
+    arguments.dataset = arguments.dataset or named.get("dataset", "ml-100k")
     return _run(arguments, rest)
+
+
+def _named_in(config_files: str | None) -> dict[str, str]:
+    """Model and data set that config files name; what cannot be read is reported where the run begins."""
+    import yaml
+
+    named: dict[str, str] = {}
+    for file in (config_files or "").split():
+        if Path(file).is_file():
+            content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+            if isinstance(content, dict):
+                named.update({key: content[key] for key in ("model", "dataset") if key in content})
+    return named
 
 
 if __name__ == "__main__":

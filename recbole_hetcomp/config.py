@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import recbole.model.general_recommender as general_recommender
 import torch
@@ -26,6 +26,7 @@ from recbole.utils.argument_list import dataset_arguments, evaluation_arguments,
 
 from recbole_hetcomp.checkpoint import command_line_hidden, data_root, is_plain
 from recbole_hetcomp.core import Consensus, Curriculum
+from recbole_hetcomp.core.curriculum import PACES
 
 PRESETS = ("paper", "authors")
 SERVED_LENGTH = 100  # items of a teacher's serving-time list kept at least, for metrics at other cut-offs
@@ -95,10 +96,11 @@ def read_properties(*parts: str) -> dict[str, Any]:
     file = properties_dir().joinpath(*parts[:-1], parts[-1] + ".yaml")
     if not file.is_file():
         return {}
-    return _load_yaml(file)
+    return load_yaml(file)
 
 
-def _load_yaml(file: Path) -> dict[str, Any]:
+def load_yaml(file: Path) -> dict[str, Any]:
+    """A YAML file of settings as a dict, as RecBole reads it; empty where it holds nothing."""
     text = file.read_text(encoding="utf-8")
     # RecBole's loader reads 1e-3 as a number, YAML 1.1 does not.
     return yaml.load(text, Loader=Config._build_yaml_loader(None)) or {}
@@ -109,7 +111,7 @@ def recbole_model_properties(name: str) -> dict[str, Any]:
     import recbole
 
     file = Path(recbole.__file__).parent / "properties" / "model" / f"{name}.yaml"
-    return _load_yaml(file) if file.is_file() else {}
+    return load_yaml(file) if file.is_file() else {}
 
 
 def general_models() -> list[str]:
@@ -172,7 +174,12 @@ class HetCompSettings:
         alpha: α, how much closer a user must have come to go on.
         alpha_decay: factor on α per curriculum step.
         p: epochs between curriculum steps.
-        adkt: ``user`` (each switches alone) or ``global`` (all with the last one).
+        curriculum: ``dynamic`` (method.md §4) or ``none`` (the final consensus from the start).
+        pace: ``user`` (each moves on alone) or ``common`` (all together, by the mean of D over users).
+        adkt: ``user`` (each switches alone), ``global`` (all with the last one), ``fine`` (the fine loss from the
+            start) or ``coarse`` (the coarse loss to the end).
+        observed_knowledge: ``separate`` (π⁺ in terms of its own), ``none`` (π⁺ is left out) or ``joint`` (π⁺, then π⁻,
+            as one list).
         coarse_weight: weight of the coarse loss, summed over a batch's users.
         fine_weight: weight of the fine loss, summed over a batch's users.
         base_loss_weight: weight of the backbone's own loss.
@@ -210,7 +217,10 @@ class HetCompSettings:
     alpha: float
     alpha_decay: float
     p: int
+    curriculum: str
+    pace: str
     adkt: str
+    observed_knowledge: str
     coarse_weight: float
     fine_weight: float
     base_loss_weight: float
@@ -240,8 +250,7 @@ class HetCompSettings:
             ValueError: a value is not allowed; names it and what is.
             TypeError: a value has the wrong type.
         """
-        values = {name: _coerce(name, config[name], kind) for name, kind in _KINDS.items()}
-        settings = cls(**values)
+        settings = read_settings(cls, config)
         settings._check()
         _at_least("eval_step", config["eval_step"], 1)
         return settings
@@ -250,7 +259,10 @@ class HetCompSettings:
         _one_of("preset", self.preset, (None, *PRESETS))
         _one_of("snapshot_spacing", self.snapshot_spacing, ("even", "quality"))
         _one_of("discrepancy_gain", self.discrepancy_gain, ("teacher", "position"))
-        _one_of("adkt", self.adkt, ("user", "global"))
+        _one_of("curriculum", self.curriculum, ("dynamic", "none"))
+        _one_of("pace", self.pace, PACES)
+        _one_of("adkt", self.adkt, ("user", "global", "fine", "coarse"))
+        _one_of("observed_knowledge", self.observed_knowledge, ("separate", "none", "joint"))
         _one_of("user_sampling", self.user_sampling, ("user", "interaction"))
         for name in ("snapshots", "K_prime", "K", "K_D", "p", "user_batch_size"):
             _at_least(name, getattr(self, name), 1)
@@ -290,7 +302,7 @@ class HetCompSettings:
                 f"teacher_weights has {len(self.teacher_weights)} values for {len(self.teachers)} teachers: one each"
             )
         _check_backbone(self.student_backbone)
-        self.consensus, self.curriculum  # noqa: B018 (they check their own values)
+        self.consensus, self.curriculum_rules  # noqa: B018 (they check their own values)
 
     @property
     def consensus(self) -> Consensus:
@@ -321,7 +333,7 @@ class HetCompSettings:
         return replace(self, teacher_weights=tuple(math.exp(strength * (score - mean)) for score in scores))
 
     @property
-    def curriculum(self) -> Curriculum:
+    def curriculum_rules(self) -> Curriculum:
         """Settings of the curriculum (method.md §4)."""
         return Curriculum(
             alpha=self.alpha,
@@ -329,6 +341,7 @@ class HetCompSettings:
             K_D=self.K_D,
             T_r=self.T_r,
             discrepancy_gain=self.discrepancy_gain,
+            pace=self.pace,
         )
 
     @property
@@ -381,9 +394,25 @@ class HetCompSettings:
 
 
 # Names that are general recommenders but teach nothing of their own.
-NOT_A_TEACHER = {"HetComp", "TeacherEnsemble", "ImportedRanking", "Random"}
+METHODS = ("HetComp", "NoKD", "RD", "CD", "RRD", "MTD", "CLDRD", "DCD", "UnKD", "RCEKD")
+NOT_A_TEACHER = {*METHODS, "TeacherEnsemble", "ImportedRanking", "Random"}
 
-_KINDS: dict[str, str] = {field.name: str(field.type) for field in fields(HetCompSettings)}
+Settings = TypeVar("Settings")
+
+
+def read_settings(kind: type[Settings], config: Config) -> Settings:
+    """The fields of a dataclass of settings from a RecBole Config, each of its declared type.
+
+    Args:
+        kind: a dataclass, of all runs' settings or of one method's.
+        config: the Config.
+
+    Raises:
+        TypeError: a value has the wrong type.
+        ValueError: the dataclass refuses a value.
+    """
+    kinds = {field.name: str(field.type) for field in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: _coerce(name, config[name], declared) for name, declared in kinds.items()})
 
 
 def score_elements(config: Config) -> int:
@@ -464,6 +493,10 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(_text(entry) for entry in entries)
 
 
+def _entries(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
 def _mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise TypeError("a mapping {name: value} is needed")
@@ -476,19 +509,26 @@ _CASTS: dict[str, Any] = {
     "bool": _flag,
     "str": _text,
     "tuple[str, ...]": _names,
+    "tuple[int, ...]": lambda value: tuple(_integer(entry) for entry in _entries(value)),
     "tuple[float, ...]": lambda value: tuple(_number(entry) for entry in value),
     "Mapping[str, Any]": _mapping,
     "Mapping[str, Mapping[str, Any]]": lambda value: {k: _mapping(v) for k, v in _mapping(value).items()},
 }
 
 
-def refuse_misspelt(config: Config) -> None:
+def refuse_misspelt(config: Config, method: type | None = None) -> None:
     """Look at the keys that the user gave and that nothing reads; warn about them.
+
+    Args:
+        config: the run's Config.
+        method: dataclass of the settings of the run's method, where it has some of its own.
 
     Raises:
         ValueError: one looks like a misspelling of one of ours; names the closest.
     """
     ours = HetCompSettings.names()
+    if method is not None:
+        ours += [field.name for field in fields(method)]
     known = set(config.internal_config_dict) | _DATA | _PLACE | set(ours) | {"model", "dataset", "MODEL_TYPE"}
     known |= {key for keys in config.parameters.values() for key in keys}
     for key in config.external_config_dict:
@@ -519,15 +559,21 @@ def check_data_files(config: Config) -> None:
             )
 
 
-def checked_settings(config: Config) -> HetCompSettings:
+def checked_settings(config: Config, method: type | None = None) -> HetCompSettings:
     """The settings of a Config that the user has just given: its keys, its data set and its values checked.
+
+    Args:
+        config: the run's Config.
+        method: dataclass of the settings of the run's method, where it has some of its own; they are checked too.
 
     Raises:
         ValueError, TypeError: a key is misspelt, or a value is not allowed.
         FileNotFoundError: the data set is not there.
     """
-    refuse_misspelt(config)
+    refuse_misspelt(config, method)
     check_data_files(config)
+    if method is not None:
+        read_settings(method, config)
     return HetCompSettings.from_config(config)
 
 

@@ -30,12 +30,21 @@ from recbole_hetcomp.config import PRESETS, HetCompSettings, backbone_config, re
 from recbole_hetcomp.data import ItemDataLoader
 from recbole_hetcomp.loaders import CatalogueEvalDataLoader
 from recbole_hetcomp.model.student.base import DistilledStudent
+from recbole_hetcomp.model.student.cd import CD
+from recbole_hetcomp.model.student.cldrd import CLDRD
+from recbole_hetcomp.model.student.dcd import DCD
 from recbole_hetcomp.model.student.hetcomp import HetComp
+from recbole_hetcomp.model.student.mtd import MTD
+from recbole_hetcomp.model.student.nokd import NoKD
+from recbole_hetcomp.model.student.rcekd import RCEKD
+from recbole_hetcomp.model.student.rd import RD
+from recbole_hetcomp.model.student.rrd import RRD
+from recbole_hetcomp.model.student.unkd import UnKD
 from recbole_hetcomp.model.teacher.cml import CML
 from recbole_hetcomp.model.teacher.importedranking import ImportedRanking
 from recbole_hetcomp.model.teacher.itemvae import ItemVAE
 from recbole_hetcomp.model.teacher.teacherensemble import TeacherEnsemble
-from recbole_hetcomp.trainer import HetCompTrainer, TeacherEnsembleTrainer
+from recbole_hetcomp.trainer import HetCompTrainer, TeacherEnsembleTrainer, methods
 
 _FAMILIES = (
     "general_recommender",
@@ -129,6 +138,8 @@ def register() -> None:
     register_model(ImportedRanking)
     register_model(TeacherEnsemble, trainer=TeacherEnsembleTrainer)
     register_model(HetComp, trainer=HetCompTrainer)
+    for model in (NoKD, RD, CD, RRD, MTD, CLDRD, DCD, UnKD, RCEKD):
+        register_model(model, trainer=getattr(methods, f"{model.__name__}Trainer"))
 
 
 def _wrap(owner: Any, name: str, wrapper: Callable[[Callable], Callable]) -> None:
@@ -158,13 +169,15 @@ def _plugin_defaults(config: Config, model_class: Any, name: str) -> dict[str, A
     defaults: dict[str, Any] = read_properties("overall") if files else {}
     if hasattr(model_class, "properties"):
         defaults.update(model_class.properties(config))
-    for file in (*files, name):
+    for file in files:
         defaults.update(read_properties("model", file))
     preset = config.external_config_dict.get("preset")
     if files and preset is not None:
         if preset not in PRESETS:
             raise ValueError(f"preset={preset!r} is not allowed: one of {', '.join(PRESETS)}")
         defaults.update(read_properties("preset", preset))
+    if name not in files:  # what is a method's own, over a preset of the settings that it shares with HetComp
+        defaults.update(read_properties("model", name))
     return defaults
 
 

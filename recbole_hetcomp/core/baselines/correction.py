@@ -145,7 +145,7 @@ def item_corrections(
     The candidates of an item are the users in whose teacher's or student's list it stands. The teacher orders them
     by the item's rank in their list, those who do not list it behind the others; the student by its score. Both
     orders break ties to the smaller user id.
-    Source: Dual Correction Strategy for Ranking Distillation (CIKM 2021), section 3.3, the item side.
+    Source: Dual Correction Strategy for Ranking Distillation (CIKM 2021), the item side.
 
     Args:
         users: of each candidate pair, no pair twice, int64, shape [n].

@@ -70,7 +70,7 @@ def grouped_ranking_loss(ranked: Tensor, rest: Tensor, valid: Tensor, n_groups: 
     .. math:: L = -\sum_k \Bigl( f_k - \log( e^{f_k} + \sum_{j:\, g(j) > g(k)} e^{f_j} + e^R ) \Bigr)
 
     With one group it is L_overall of method section 5, with groups of one item L_rank.
-    Source: the stages of Curriculum Learning for Dense Retrieval Distillation (SIGIR 2022), section 2, with the
+    Source: the stages of Curriculum Learning for Dense Retrieval Distillation (SIGIR 2022), with the
     listwise loss of method section 5 for theirs.
 
     Args:

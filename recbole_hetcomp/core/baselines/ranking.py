@@ -96,7 +96,7 @@ def weighted_log_loss(listed: Tensor, weights: Tensor) -> Tensor:
 
     .. math:: L = -\sum_k w_k \log \sigma(f_k)
 
-    Source: Ranking Distillation (KDD 2018), equation 7.
+    Source: Ranking Distillation (KDD 2018).
 
     Args:
         listed: student scores of the teacher's list, shape [B, K].

@@ -44,7 +44,7 @@ def popularity_groups(item_counts: Tensor, group_num: int) -> Tensor:
 
     Items in descending order of popularity, ties to the smaller id, are cut where a group's part of all interactions
     is full.
-    Source: Unbiased Knowledge Distillation for Recommendation (WSDM 2023), section 4.1.
+    Source: Unbiased Knowledge Distillation for Recommendation (WSDM 2023).
 
     Args:
         item_counts: training interactions of each item, int64, shape [I].

@@ -14,7 +14,7 @@ class CLDRD(DistilledStudent):
 
     where g is the group of a place in the taught list, and the rest stands behind the last group.
 
-    Choices: the paper's stages have three groups whose sizes it sets for documents (section 2); here stage s cuts the
+    Choices: the paper's stages have three groups whose sizes it sets for documents; here stage s cuts the
     list into ``stage_groups[s]`` groups of equal size, the last one into single items, where the loss is RRD's; a stage
     lasts ``stage_epochs`` for everyone. The paper's LambdaRank-like loss is replaced by the listwise one that all
     methods share.

@@ -15,10 +15,10 @@ class DCD(DistilledStudent):
     over-estimates most behind them; L_ICD the same of each item's ranking of users; L_RKD is RRD's loss.
 
     Choices: the largest discrepancies are taken instead of drawn in proportion to tanh(max(ε d, 0))
-    (``selection: most``; ``sample`` is the paper's, section 3.1); ranks are read from lists, an item outside the
+    (``selection: most``; ``sample`` is the paper's); ranks are read from lists, an item outside the
     student's first ``student_depth`` or the teacher's K counts as behind them; the teacher's order of an item's users
     is that of the item's rank in their lists, and its candidates are the users in whose teacher's or student's list it
-    stands (section 3.3 ranks all users, which needs all scores at once); each step sees as many items, drawn at random,
+    stands (the paper ranks all users, which needs all scores at once); each step sees as many items, drawn at random,
     as users.
     """
 

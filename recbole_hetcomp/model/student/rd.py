@@ -12,9 +12,9 @@ class RD(DistilledStudent):
     .. math:: L = L_{base} - \lambda \frac1B \sum_u \sum_{k<K} w_k \log \sigma(f(u, \pi_k)), \quad
               w_k \propto e^{-k/T} \tanh(\max(\mu(\hat r_k - k), 0))
 
-    Choices: the position weight is the paper's exponential (section 4.2.1); the student's rank is estimated from
-    ``rank_sample_num`` items drawn once for a batch (section 4.2.2 leaves the number open) and counts all items, the
-    observed ones too; before ``warmup_epochs`` the position weight stands alone (section 4.2.3); the weights of a user
+    Choices: the position weight is the paper's exponential; the student's rank is estimated from
+    ``rank_sample_num`` items drawn once for a batch (the paper leaves the number open) and counts all items, the
+    observed ones too; before ``warmup_epochs`` the position weight stands alone; the weights of a user
     sum to 1.
     """
 

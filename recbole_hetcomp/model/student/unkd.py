@@ -13,7 +13,7 @@ class UnKD(DistilledStudent):
 
     over pairs (i, j) of one popularity group, i ranked above j by the teacher.
 
-    Choices: groups have equal parts of all interactions (section 4.1); both items of a pair are drawn from the group's
+    Choices: groups have equal parts of all interactions; both items of a pair are drawn from the group's
     taught items in proportion to exp(-rank / ``pair_temperature``), the rank within the group, and a pair of one item
     drawn twice does not count; the pair's group is drawn uniformly from those of which the user is taught two items or
     more; pairs are drawn anew in each step.

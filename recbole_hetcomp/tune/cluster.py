@@ -1,0 +1,110 @@
+"""Ray on this machine, private to it, or a cluster that is there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import recbole_hetcomp
+
+LOOPBACK = "127.0.0.1"
+OBJECT_STORE_BYTES = 256 * 2**20  # trajectories are mapped from files, so little goes through Ray's own store
+
+# Ray's switches that are read from the environment.
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "2",  # the seconds of a sweep that a killed driver may lose
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",  # Ray 2.4x: such a state takes milliseconds
+}
+
+
+def set_environment() -> None:
+    """Set Ray's switches, except those that the user has set."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def ray_cluster(address: str | None = None, dashboard: bool = False) -> Iterator[None]:
+    """Connect to a Ray cluster, or start Ray on this machine; a connection that there is already is used.
+
+    A local Ray listens on loopback only, has no dashboard unless asked for, and ends with the context. Usage
+    statistics are off.
+
+    Args:
+        address: ``auto`` or HOST:PORT of a cluster; None for this machine alone.
+        dashboard: whether a local Ray has its dashboard.
+
+    Raises:
+        ConnectionError: there is no cluster at the address.
+    """
+    set_environment()
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    if address is not None:
+        ray.init(address=address, log_to_driver=False)
+    else:
+        with importable(), on_loopback():
+            ray.init(
+                address="local",  # Ray would join whatever cluster runs on this machine
+                num_cpus=os.cpu_count(),
+                include_dashboard=dashboard,
+                log_to_driver=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _node_ip_address=LOOPBACK,
+            )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def on_loopback() -> Iterator[None]:
+    """Keep a Ray that is started meanwhile off the network.
+
+    On Linux Ray takes 127.0.0.1 for "this machine's address" and listens on all of them, unless told, by the switch
+    that it has for Windows and macOS, that there will be no cluster.
+    """
+    from ray._private import ray_constants
+
+    name, before = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", os.environ.get("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
+    enabled = ray_constants.ENABLE_RAY_CLUSTER
+    os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = enabled
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+@contextmanager
+def importable() -> Iterator[None]:
+    """Let workers find this very package, also where it runs from a checkout."""
+    before = os.environ.get("PYTHONPATH")
+    root = str(Path(recbole_hetcomp.__file__).resolve().parent.parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join([root, *([before] if before else [])])
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
+def node_resources() -> list[dict[str, float]]:
+    """Resources of each node that is alive."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]

@@ -1,0 +1,61 @@
+"""Ray's names, which moved between its versions: ``ray.air`` (up to 2.6), ``ray.train`` (2.7), ``ray.tune`` (2.43)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def names() -> Any:
+    """The module that has RunConfig, FailureConfig, CheckpointConfig and Checkpoint in this Ray."""
+    import ray.tune
+
+    if hasattr(ray.tune, "RunConfig") and hasattr(ray.tune, "get_checkpoint"):
+        return ray.tune
+    import ray.train
+
+    if hasattr(ray.train, "RunConfig") and hasattr(ray.train, "report"):
+        return ray.train
+    import ray.air
+
+    return ray.air
+
+
+def _session() -> Any:
+    api = names()
+    return getattr(api, "session", api) if api.__name__ == "ray.air" else api
+
+
+def report(metrics: Mapping[str, Any], folder: Path | None = None) -> None:
+    """Report a trial's metrics, and keep a copy of a folder as its checkpoint."""
+    checkpoint = None if folder is None else names().Checkpoint.from_directory(str(folder))
+    _session().report(dict(metrics), checkpoint=checkpoint)
+
+
+@contextmanager
+def restored_folder() -> Iterator[Path | None]:
+    """The checkpoint from which this trial goes on, as a folder for as long as the context lasts, or None."""
+    checkpoint = _session().get_checkpoint()
+    if checkpoint is None:
+        yield None
+        return
+    with checkpoint.as_directory() as folder:
+        yield Path(folder)
+
+
+def trial_folder() -> Path:
+    """The running trial's own folder."""
+    session = _session()
+    if hasattr(session, "get_trial_dir"):
+        return Path(session.get_trial_dir())
+    return Path(session.get_context().get_trial_dir())
+
+
+def trial_name() -> str:
+    """The running trial's name."""
+    session = _session()
+    if hasattr(session, "get_trial_id"):
+        return session.get_trial_id()
+    return session.get_context().get_trial_id()

@@ -1,0 +1,191 @@
+"""Teachers as Ray tasks: each is trained once, wherever there is room, and lies in the store before a sweep begins."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recbole.config import Config
+from recbole.data import create_dataset, data_preparation
+from recbole.utils import get_model, init_seed
+
+from recbole_hetcomp.checkpoint import command_line_hidden, plain_config
+from recbole_hetcomp.config import HetCompSettings
+from recbole_hetcomp.core import TrajectoryStore
+from recbole_hetcomp.interactions import Interactions
+from recbole_hetcomp.trainer.teaching import Classroom, Lesson, teacher_lessons
+from recbole_hetcomp.tune import mirror
+from recbole_hetcomp.tune.trainable import device_settings, devices_kept, logging_to, scratch_folder, use_threads
+
+RETRIES = 5  # of a teacher whose worker or node is lost
+
+
+@dataclass(frozen=True)
+class TeacherJob:
+    """One teacher to be trained; plain data.
+
+    Attributes:
+        model: the student whose run the teacher belongs to.
+        dataset: the data set's name.
+        settings: that run's settings.
+        label: the teacher's name.
+        key: identifies the teacher, its settings and its data.
+        cpus: its processors.
+        gpus: its GPUs; may be a fraction.
+        store_uri: as of ``trainable.Job``.
+    """
+
+    model: str
+    dataset: str
+    settings: Mapping[str, Any]
+    label: str
+    key: str
+    cpus: float = 1.0
+    gpus: float = 0.0
+    store_uri: str | None = None
+
+
+@dataclass(frozen=True)
+class TeacherReport:
+    """What became of one teacher.
+
+    Attributes:
+        label: its name.
+        entry: its entry in the store.
+        trained: whether it was trained now; False: it was in the store.
+        seconds: wall-clock seconds of the task.
+        score: its best validation score.
+        node: Ray's id of the node.
+        process: machine and process id.
+    """
+
+    label: str
+    entry: str
+    trained: bool
+    seconds: float
+    score: float
+    node: str
+    process: str
+
+    def __str__(self) -> str:
+        """One line for the log."""
+        if not self.trained:
+            return f"teacher {self.label}: taken from the store, not trained ({self.entry})"
+        return (
+            f"teacher {self.label}: trained in {self.seconds:.1f} s, best validation score {self.score:.6f}, "
+            f"on node {self.node[:8]}, process {self.process} ({self.entry})"
+        )
+
+
+def has_teachers(model: str) -> bool:
+    """Whether a model is taught, so that its run needs teachers."""
+    return "HetComp" in getattr(get_model(model), "property_files", ())
+
+
+def needed_teachers(
+    model: str, dataset: str, runs: Iterable[Mapping[str, Any]], cpus: float, gpus: float
+) -> list[TeacherJob]:
+    """The distinct teachers of several runs. Builds every Config, so that bad settings show before any training.
+
+    Args:
+        model: the students' model.
+        dataset: the data set's name.
+        runs: the settings of each run.
+        cpus: processors of each teacher.
+        gpus: GPUs of each teacher.
+    """
+    jobs: dict[str, TeacherJob] = {}
+    for settings in runs:
+        for lesson in _lessons(model, dataset, settings):
+            key = json.dumps([lesson.label, lesson.identity, plain_config(lesson.config)], sort_keys=True)
+            jobs.setdefault(key, TeacherJob(model, dataset, settings, lesson.label, key, cpus, gpus))
+    return list(jobs.values())
+
+
+def _lessons(model: str, dataset: str, settings: Mapping[str, Any]) -> list[Lesson]:
+    config = _config(model, dataset, settings)
+    return teacher_lessons(config, HetCompSettings.from_config(config))
+
+
+def _config(model: str, dataset: str, settings: Mapping[str, Any]) -> Config:
+    with command_line_hidden(), devices_kept():
+        return Config(model=model, dataset=dataset, config_dict=dict(settings))
+
+
+def train_teacher(job: TeacherJob) -> TeacherReport:
+    """Train one teacher into the store, unless it is there; runs in a worker."""
+    import ray
+
+    started = time.perf_counter()
+    use_threads(job.cpus)
+    settings = {**job.settings, "show_progress": False, **device_settings(job.gpus)}
+    with scratch_folder() as scratch, logging_to(scratch / "teacher.log"):
+        config = _config(job.model, job.dataset, settings)
+        ours = HetCompSettings.from_config(config)
+        lesson = next(lesson for lesson in teacher_lessons(config, ours) if lesson.label == job.label)
+        init_seed(config["seed"], config["reproducibility"])
+        train_data, valid_data, _ = data_preparation(config, create_dataset(config))
+        data = Interactions.from_datasets(train_data._dataset, valid_data._dataset)
+        store = TrajectoryStore(Path(ours.store_dir))
+        mirror.fetch(job.store_uri, store.root)
+        room = Classroom(data, train_data._dataset, valid_data, store, rebuild=ours.teacher_rebuild)
+        trajectory = room.obtain(lesson)
+        mirror.publish(job.store_uri, store.root)
+    return TeacherReport(
+        label=job.label,
+        entry=str(store.path(data.fingerprint, lesson.label, lesson.identity)),
+        trained=lesson.label in room.trained,
+        seconds=time.perf_counter() - started,
+        score=trajectory.scores[-1],
+        node=ray.get_runtime_context().get_node_id(),
+        process=f"{socket.gethostname()}:{os.getpid()}",
+    )
+
+
+def train_teachers(jobs: Iterable[TeacherJob], say: Callable[[str], Any]) -> list[TeacherReport]:
+    """Train teachers in parallel, each as a Ray task with its own resources, and say so as each is done.
+
+    Args:
+        jobs: the teachers.
+        say: takes a line of the log.
+
+    Raises:
+        ray.exceptions.RayTaskError: a teacher cannot be trained; the others that run are cancelled.
+    """
+    import ray
+
+    task: Any = ray.remote(train_teacher)
+    waiting = {
+        task.options(
+            name=f"teacher {job.label}",
+            num_cpus=job.cpus,
+            num_gpus=job.gpus,
+            max_retries=RETRIES,
+            scheduling_strategy="SPREAD",
+        ).remote(job): job
+        for job in jobs
+    }
+    reports = []
+    if waiting:
+        say(
+            f"teachers: {len(waiting)} ({', '.join(job.label for job in waiting.values())}), in parallel where they fit"
+        )
+    try:
+        while waiting:
+            done, _ = ray.wait(list(waiting))
+            for reference in done:
+                del waiting[reference]
+                reports.append(ray.get(reference))
+                say(str(reports[-1]))
+    finally:
+        for reference in waiting:
+            ray.cancel(reference, force=True)
+    if reports:
+        say(f"teachers: {sum(report.trained for report in reports)} trained, {len(reports)} in the store")
+    return reports

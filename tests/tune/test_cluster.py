@@ -1,0 +1,78 @@
+"""A Ray cluster of several nodes on this machine: teachers spread, a node is lost, nothing is lost with it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recbole_hetcomp.tune import SweepOptions, make_plan, run_sweep
+from recbole_hetcomp.tune.sweep import SweepResult
+
+
+@pytest.fixture
+def cluster():
+    """A head without processors for tasks, and two nodes of one each."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    from recbole_hetcomp.tune.cluster import importable, set_environment
+
+    set_environment()
+    with importable():
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        workers = [made.add_node(num_cpus=1) for _ in range(2)]
+    ray.init(address=made.address, log_to_driver=False)
+    try:
+        yield made, workers
+    finally:
+        ray.shutdown()
+        made.shutdown()
+
+
+def validations(folder: Path) -> int:
+    return sum(len(file.read_text().splitlines()) for file in (folder / "trials").glob("*/result.json"))
+
+
+def table_of(result: SweepResult) -> dict:
+    """What a sweep has found, by point."""
+    return {str(record.point): (record.status, record.objective, dict(record.valid)) for record in result.records}
+
+
+@pytest.mark.slow
+def test_a_lost_node_changes_nothing(cluster, quick, space_file, tmp_path, log):
+    made, workers = cluster
+    said: list[str] = []
+
+    def sweep(name: str, meanwhile: Callable[[Path], None]) -> SweepResult:
+        folder = tmp_path / name
+        options = SweepOptions(str(folder), space=space_file, scheduler="none", num_samples=4, max_failures=5)
+        plan = make_plan("HetComp", "ml-100k", options, settings=quick(epochs=12, store_dir=str(tmp_path / "store")))
+        thread = threading.Thread(target=meanwhile, args=(folder,))
+        thread.start()
+        result = run_sweep(plan, say=said.append)
+        thread.join()
+        return result
+
+    def lose_a_node(folder: Path) -> None:
+        deadline = time.monotonic() + 120
+        while validations(folder) < 3 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        made.remove_node(workers[0], allow_graceful=False)
+
+    disturbed = sweep("disturbed", lose_a_node)
+    trained = [line for line in said if ": trained in" in line]
+    assert len(trained) == 2
+    assert len({line.split("on node ")[1][:8] for line in trained}) == 2, "teachers spread over nodes"
+    assert [record.status for record in disturbed.records] == ["finished"] * 4
+    said.clear()
+    calm = sweep("calm", lambda folder: None)
+    assert not [line for line in said if ": trained in" in line]
+    assert table_of(calm) == table_of(disturbed)
+    assert calm.best is not None
+    assert disturbed.best is not None
+    assert calm.best.point == disturbed.best.point
+    assert calm.best.objective == disturbed.best.objective
