@@ -32,7 +32,6 @@ from types import SimpleNamespace
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on both sides: threads that wait leave their core to others
 
 import direct
 import numpy as np
@@ -774,7 +773,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=sorted(SIZES), default="citeulike")
     parser.add_argument("--json", type=Path, help="file for the result")
-    parser.add_argument("--repeats", type=int, default=3, help="timings of each part, of which the median counts")
+    parser.add_argument("--repeats", type=int, default=1, help="timings of each part, of which the median counts")
     parser.add_argument(
         "--threads",
         type=int,

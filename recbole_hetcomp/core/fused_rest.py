@@ -21,6 +21,7 @@ from recbole_hetcomp.core.rankings import PAD, user_blocks
 from recbole_hetcomp.core.sampling import columns_of, sample_scale
 
 _TILE_ROWS = 32  # users whose scores are worked on at once on a CPU: their row of 32 x 25,000 floats stays in cache
+_CACHED_ELEMENTS = 2**19  # scores of more users at once where the catalogue is small: fewer, longer steps
 _TILE_ELEMENTS = {"cpu": 2**20}
 _BLOCK_ELEMENTS = {"cpu": 2**22}
 _ELSEWHERE_ELEMENTS = 2**26  # on a GPU: few large kernels
@@ -179,7 +180,8 @@ class Rest:
         kind = items.device.type
         budget = budget or _BLOCK_ELEMENTS.get(kind, _ELSEWHERE_ELEMENTS)
         fits = budget // max(1, self.n_items)
-        self.tile_rows = _TILE_ROWS if kind == "cpu" else max(_TILE_ROWS, fits)
+        cached = _CACHED_ELEMENTS // max(1, self.n_items) // _TILE_ROWS * _TILE_ROWS
+        self.tile_rows = max(_TILE_ROWS, cached if kind == "cpu" else fits)
         self.keeps = fits >= _TILE_ROWS
         self.rows = fits // _TILE_ROWS * _TILE_ROWS if self.keeps else max(1, min(128, budget // 1024))
         elements = min(budget, _TILE_ELEMENTS.get(kind, _ELSEWHERE_ELEMENTS))

@@ -95,7 +95,9 @@ def sample_scale(hit: Tensor, n_drawn: int, rest_size: Tensor, dtype: torch.dtyp
     >>> sample_scale(torch.tensor([[1, -1, 1]]), n_drawn=3, rest_size=torch.tensor([8]), dtype=torch.float64)  # log 4
     tensor([1.3863], dtype=torch.float64)
     """
-    n_draws = n_drawn - _hit_mask(hit, n_drawn).sum(dim=1)  # [B]
+    row, place = (hit != PAD).nonzero(as_tuple=True)
+    distinct = torch.unique(row * n_drawn + hit[row, place])
+    n_draws = n_drawn - torch.bincount(distinct // n_drawn, minlength=len(hit))  # [B]
     return rest_size.clamp(min=1).to(dtype).log() - n_draws.clamp(min=1).to(dtype).log()
 
 
