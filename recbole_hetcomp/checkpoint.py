@@ -50,6 +50,11 @@ def command_line_hidden() -> Iterator[None]:
         sys.argv = argv
 
 
+def plain_numbers(model: Any) -> dict[str, Any]:
+    """A model's attributes that are numbers: some of RecBole's count their updates in one (MultiVAE's annealing)."""
+    return {name: value for name, value in vars(model).items() if type(value) in (int, float)}
+
+
 def is_plain(value: Any) -> bool:
     """True for None, booleans, numbers, strings and lists, tuples and string-keyed dicts of them."""
     if value is None or isinstance(value, (bool, int, float, str)):

@@ -101,9 +101,12 @@ def read_properties(*parts: str) -> dict[str, Any]:
 
 def load_yaml(file: Path) -> dict[str, Any]:
     """A YAML file of settings as a dict, as RecBole reads it; empty where it holds nothing."""
-    text = file.read_text(encoding="utf-8")
-    # RecBole's loader reads 1e-3 as a number, YAML 1.1 does not.
-    return yaml.load(text, Loader=Config._build_yaml_loader(None)) or {}
+    return read_yaml(file.read_text(encoding="utf-8")) or {}
+
+
+def read_yaml(text: str) -> Any:
+    """YAML as RecBole reads it: 1e-3 is a number, which it is not in YAML 1.1."""
+    return yaml.load(text, Loader=Config._build_yaml_loader(None))
 
 
 def recbole_model_properties(name: str) -> dict[str, Any]:

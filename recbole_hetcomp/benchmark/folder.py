@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock
 
 from recbole_hetcomp.benchmark.grid import Cell
-from recbole_hetcomp.trainer.results import write_whole
+from recbole_hetcomp.trainer.results import write_text_whole
 
 RESULT, ERROR, CELL, LOG = "result.json", "error.json", "cell.json", "log.txt"
 PER_USER, LISTS = "per_user.parquet", "lists.safetensors"
@@ -93,7 +93,7 @@ def read_json(file: Path) -> dict[str, Any] | None:
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file whole or not at all."""
-    write_whole(file, lambda path: path.write_text(json.dumps(content, indent=1), encoding="utf-8"))
+    write_text_whole(file, json.dumps(content, indent=1))
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from recbole_hetcomp.benchmark.plan import Plan
 from recbole_hetcomp.benchmark.processes import Processes
 from recbole_hetcomp.benchmark.reading import read_plan
 from recbole_hetcomp.registry import registered
-from recbole_hetcomp.trainer.results import versions, write_whole
+from recbole_hetcomp.trainer.results import versions, write_text_whole, write_whole
 
 INTERRUPTED = 130
 
@@ -245,7 +245,7 @@ def write_plan(grid: Grid, root: Path, command: str) -> None:
     """Write ``plan.yaml``, the whole plan with versions, data's fingerprint and command; copy the data card, if any."""
     content = {"plan": grid.plan.plain(), "versions": versions(), "data": grid.data, "command": command}
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    write_whole(root / "plan.yaml", lambda path: path.write_text(text, encoding="utf-8"))
+    write_text_whole(root / "plan.yaml", text)
     source = Path(grid.plan.data_path or "") / grid.plan.dataset
     cards = sorted(source.glob("*card*")) if grid.plan.data_path else []
     for card in cards:

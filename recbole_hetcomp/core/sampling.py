@@ -95,18 +95,23 @@ def sample_scale(hit: Tensor, n_drawn: int, rest_size: Tensor, dtype: torch.dtyp
     >>> sample_scale(torch.tensor([[1, -1, 1]]), n_drawn=3, rest_size=torch.tensor([8]), dtype=torch.float64)  # log 4
     tensor([1.3863], dtype=torch.float64)
     """
-    row, place = (hit != PAD).nonzero(as_tuple=True)
-    distinct = torch.unique(row * n_drawn + hit[row, place])
+    row, column = _hits(hit)
+    distinct = torch.unique(row * n_drawn + column)
     n_draws = n_drawn - torch.bincount(distinct // n_drawn, minlength=len(hit))  # [B]
     return rest_size.clamp(min=1).to(dtype).log() - n_draws.clamp(min=1).to(dtype).log()
 
 
 def _hit_mask(hit: Tensor, n_drawn: int) -> Tensor:
     """True for drawn items that are outside a user's rest, bool [B, S]."""
-    row, place = (hit != PAD).nonzero(as_tuple=True)
     mask = torch.zeros(len(hit), n_drawn, dtype=torch.bool, device=hit.device)
-    mask[row, hit[row, place]] = True
+    mask[_hits(hit)] = True
     return mask
+
+
+def _hits(hit: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns of the drawn items that are outside a user's rest, repeats kept."""
+    row, place = (hit != PAD).nonzero(as_tuple=True)
+    return row, hit[row, place]
 
 
 def sampled_rest_logsumexp(sample_scores: Tensor, rest_size: Tensor) -> Tensor:

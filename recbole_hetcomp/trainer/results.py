@@ -156,3 +156,8 @@ def write_whole(target: Path, write: Callable[[Path], Any]) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_text_whole(target: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    write_whole(target, lambda path: path.write_text(text, encoding="utf-8"))

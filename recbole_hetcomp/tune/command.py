@@ -9,9 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-from recbole.config import Config
-
+from recbole_hetcomp.config import read_yaml
 from recbole_hetcomp.tune.cluster import node_resources, ray_cluster
 from recbole_hetcomp.tune.mirror import is_uri
 from recbole_hetcomp.tune.options import (
@@ -99,7 +97,7 @@ def parsed_settings(words: Sequence[str]) -> dict[str, Any]:
         name, equals, value = word.partition("=")
         if not (name.startswith("--") and equals):
             raise ValueError(f"{word!r} is not understood; settings are given as --name=value")
-        settings[name[2:]] = yaml.load(value, Loader=Config._build_yaml_loader(None))
+        settings[name[2:]] = read_yaml(value)
     return settings
 
 

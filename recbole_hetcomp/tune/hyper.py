@@ -8,11 +8,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from recbole_hetcomp.trainer.results import write_text_whole
 from recbole_hetcomp.tune.command import parsed_settings
 from recbole_hetcomp.tune.options import SweepOptions
 from recbole_hetcomp.tune.plan import make_plan
 from recbole_hetcomp.tune.report import REPORT
-from recbole_hetcomp.tune.results import Record, write_atomically
+from recbole_hetcomp.tune.results import Record
 from recbole_hetcomp.tune.sweep import run_sweep
 
 _SEARCHES = {"Ray": "random", "Hyperopt": "hyperopt"}
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, lambda path: path.write_text(exported(result.records), encoding="utf-8"))
+    write_text_whole(target, exported(result.records))
     if arguments.display_file:
         shutil.copyfile(result.folder / REPORT, arguments.display_file)
     return 0 if result.complete and result.best is not None else 1

@@ -18,7 +18,7 @@ import recbole.quick_start.quick_start as recbole_quick_start
 import torch
 from recbole.utils import ModelType
 
-from recbole_hetcomp.checkpoint import checkpoint_content, save_atomically
+from recbole_hetcomp.checkpoint import checkpoint_content, plain_numbers, save_atomically
 from recbole_hetcomp.core import CurriculumState
 from recbole_hetcomp.trainer.distilling import RESUME_FILE, DistillingTrainer, random_state, restore_random_state
 
@@ -148,7 +148,7 @@ class ObservedModel(Observed):
         result = self.best_valid_result
         state = {
             **checkpoint_content(self, epoch),
-            "numbers": _numbers(self.model),  # type: ignore[attr-defined]
+            "numbers": plain_numbers(self.model),  # type: ignore[attr-defined]
             "best_epoch": self.best_epoch,
             "best_valid_result": None if result is None else {key: float(value) for key, value in result.items()},
             "random": random_state(*_generators(self.train_data)),
@@ -179,11 +179,6 @@ class ObservedModel(Observed):
         if self.cur_step > self.stopping_step:  # type: ignore[attr-defined]
             self.start_epoch = self.epochs  # type: ignore[attr-defined]  # it was cut off after its last validation
         self.logger.info(f"resumed at epoch {self.start_epoch} from {file}")  # type: ignore[attr-defined]
-
-
-def _numbers(model: Any) -> dict[str, Any]:
-    """Plain numbers of a model: some of RecBole's count their updates in one (MultiVAE's annealing)."""
-    return {name: value for name, value in vars(model).items() if type(value) in (int, float)}
 
 
 def _generators(loader: Any) -> list[torch.Generator]:

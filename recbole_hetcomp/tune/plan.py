@@ -12,11 +12,12 @@ from recbole.config import Config
 
 from recbole_hetcomp.checkpoint import command_line_hidden, data_root
 from recbole_hetcomp.config import suggestion
+from recbole_hetcomp.trainer.results import write_text_whole
 from recbole_hetcomp.tune.mirror import is_uri, local_copy
 from recbole_hetcomp.tune.options import SweepOptions
 from recbole_hetcomp.tune.schedulers import scheduler, searcher
 from recbole_hetcomp.tune.space import Parameter, Space, read_space, shipped_space
-from recbole_hetcomp.tune.trainable import Job, devices_kept, write_text
+from recbole_hetcomp.tune.trainable import Job, devices_kept
 
 PLAN = "sweep.json"
 OBJECTIVE = "objective"  # the best validation score so far
@@ -150,4 +151,4 @@ def load_plan(folder: Path) -> Plan:
 def save_plan(plan: Plan) -> None:
     """Write a plan into its output folder, whole or not at all."""
     plan.options.folder.mkdir(parents=True, exist_ok=True)
-    write_text(plan.options.folder / PLAN, json.dumps(asdict(plan), indent=2))
+    write_text_whole(plan.options.folder / PLAN, json.dumps(asdict(plan), indent=2))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from recbole_hetcomp.tune.results import write_atomically
+from recbole_hetcomp.trainer.results import write_text_whole
 
 if TYPE_CHECKING:
     from recbole_hetcomp.tune.plan import Plan
@@ -30,7 +30,7 @@ def write_report(frame: pd.DataFrame, plan: Plan, folder: Path) -> Path:
         folder: where it is written.
     """
     text = page(frame, plan)
-    write_atomically(folder / REPORT, lambda path: path.write_text(text, encoding="utf-8"))
+    write_text_whole(folder / REPORT, text)
     return folder / REPORT
 
 

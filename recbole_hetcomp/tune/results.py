@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from recbole_hetcomp.trainer.results import write_text_whole, write_whole
 from recbole_hetcomp.tune.space import merged
 from recbole_hetcomp.tune.trainable import FINISHED_FILE, Job
 
@@ -148,11 +148,11 @@ def _cell(value: Any) -> Any:
 def write_table(frame: pd.DataFrame, folder: Path) -> None:
     """Write ``results.csv`` and ``results.parquet``, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / TABLE, lambda path: frame.to_csv(path, index=False))
+    write_whole(folder / TABLE, lambda path: frame.to_csv(path, index=False))
     for name in frame.select_dtypes("object"):
         if len({type(value) for value in frame[name].dropna()}) > 1:  # a column of a Parquet file has one type
             frame = frame.assign(**{name: frame[name].map(str)})
-    write_atomically(folder / COLUMNS, lambda path: frame.to_parquet(path, index=False))
+    write_whole(folder / COLUMNS, lambda path: frame.to_parquet(path, index=False))
 
 
 def best_settings(record: Record, job: Job) -> dict[str, Any]:
@@ -189,7 +189,7 @@ def write_best(record: Record, job: Job, metric: str, folder: Path, exact: bool 
     if record.status != "finished":
         lines.append(f"# It was {record.status} after {record.epochs} epochs, hence epochs.")
     text = "\n".join(lines) + "\n" + yaml.safe_dump(_plain(best_settings(record, job)), sort_keys=False)
-    write_atomically(folder / BEST, lambda path: path.write_text(text, encoding="utf-8"))
+    write_text_whole(folder / BEST, text)
     return folder / BEST
 
 
@@ -198,13 +198,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(entry) for key, entry in value.items()}
     return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
-
-
-def write_atomically(target: Path, write: Callable[[Path], Any]) -> None:
-    """Let ``write`` fill a temporary file beside the target, then put it in its place."""
-    temporary = target.with_name(f".{os.getpid()}-{target.name}")
-    try:
-        write(temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)

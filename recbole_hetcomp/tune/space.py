@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
-from recbole.config import Config
 
-from recbole_hetcomp.config import properties_dir, suggestion
+from recbole_hetcomp.config import properties_dir, read_yaml, suggestion
 
 _BOUNDS = {"uniform": 2, "loguniform": 2, "quniform": 3, "qloguniform": 3, "randint": 2, "lograndint": 2, "qrandint": 3}
 KINDS = ("choice", *_BOUNDS)
@@ -138,7 +136,7 @@ def parse_yaml(text: str) -> Space:
     >>> parse_yaml("K: {choice: [50, 100]}")
     (Parameter(name='K', kind='choice', values=(50, 100), mutable=False),)
     """
-    content = yaml.load(text, Loader=Config._build_yaml_loader(None))  # reads 1e-3 as a number
+    content = read_yaml(text)
     if not isinstance(content, Mapping) or not content:
         raise ValueError("a mapping {name: {kind: values}} with at least one name is needed")
     return tuple(_from_entry(str(name), entry) for name, entry in content.items())

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from recbole_hetcomp.trainer.results import write_text_whole
 from recbole_hetcomp.tune import mirror, ray_api
 from recbole_hetcomp.tune.cluster import node_resources, ray_cluster
 from recbole_hetcomp.tune.observed import ValidationDiffersError
@@ -19,7 +20,7 @@ from recbole_hetcomp.tune.results import ENDED, Record, best_of, table, with_tes
 from recbole_hetcomp.tune.schedulers import known_points, scheduler, searcher
 from recbole_hetcomp.tune.space import random_points
 from recbole_hetcomp.tune.teachers import TeacherJob, has_teachers, needed_teachers, train_teachers
-from recbole_hetcomp.tune.trainable import MODEL_FOLDER, Job, evaluate_model, train_trial, write_text
+from recbole_hetcomp.tune.trainable import MODEL_FOLDER, Job, evaluate_model, train_trial
 
 TESTED = "test.json"
 PROBES = 8  # points at which it is looked which teachers a search over them leaves alone
@@ -240,7 +241,7 @@ def _test(plan: Plan, best: Record, grid: Any, say: Say) -> dict[str, float]:
     except ValidationDiffersError as error:
         say(f"warning: the winner is not tested: {error}; run_recbole --config_files=best.yaml trains it again")
         return {}
-    write_text(file, json.dumps({"trial": best.trial, "valid": dict(best.valid), "test": test}, indent=2))
+    write_text_whole(file, json.dumps({"trial": best.trial, "valid": dict(best.valid), "test": test}, indent=2))
     return test
 
 

@@ -19,6 +19,7 @@ from recbole.utils import get_model
 
 from recbole_hetcomp.checkpoint import command_line_hidden
 from recbole_hetcomp.model.student.base import DistilledStudent
+from recbole_hetcomp.trainer.results import write_text_whole
 from recbole_hetcomp.tune import mirror, ray_api
 from recbole_hetcomp.tune.observed import Revalidated, ValidationDiffersError, observing, trainers_with
 from recbole_hetcomp.tune.space import Space, decoded, merged
@@ -106,7 +107,7 @@ def train_trial(config: dict[str, Any], job: Job) -> None:
     def tell(metrics: dict[str, Any]) -> None:
         last.clear()
         last.update(metrics, finished=False)
-        write_text(folder / LAST_FILE, json.dumps(last))
+        write_text_whole(folder / LAST_FILE, json.dumps(last))
         ray_api.report(last, folder)
 
     places = {"checkpoint_dir": str(folder), "show_progress": False, **device_settings(job.gpus)}
@@ -120,7 +121,7 @@ def train_trial(config: dict[str, Any], job: Job) -> None:
     if not last:
         last.update(_remembered(folder))
     last.update(finished=True)
-    write_text(finished, json.dumps(last))
+    write_text_whole(finished, json.dumps(last))
     ray_api.report(last)
 
 
@@ -208,10 +209,3 @@ def evaluate_model(
             else:
                 return {name: float(value) for name, value in result["test_result"].items()}
     raise errors[0] if errors else ValidationDiffersError("there is no saved model")
-
-
-def write_text(file: Path, text: str) -> None:
-    """Write a file, whole or not at all."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, file)

@@ -9,6 +9,7 @@ from recbole.utils import InputType, get_model
 from torch import Tensor, cat, nn
 from torch.nn.functional import embedding
 
+from recbole_hetcomp.checkpoint import plain_numbers
 from recbole_hetcomp.config import (
     HetCompSettings,
     backbone_config,
@@ -134,8 +135,10 @@ class DistilledStudent(GeneralRecommender):
         Plain numbers are part of it: some of RecBole's models count their updates in one (MultiVAE's annealing).
         """
         named = self.backbone.other_parameter().items()
-        numbers = {key: value for key, value in vars(self.backbone).items() if type(value) in (int, float)}
-        return {**numbers, **{key: value for key, value in named if not key.startswith("restore_")}}
+        return {
+            **plain_numbers(self.backbone),
+            **{key: value for key, value in named if not key.startswith("restore_")},
+        }
 
     def load_other_parameter(self, para: dict[str, Any] | None) -> None:
         """Give the backbone back what :meth:`other_parameter` took."""
