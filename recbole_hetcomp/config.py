@@ -173,6 +173,8 @@ class HetCompSettings:
             exp(β (q_m / q̄ − 1)) with q_m its validation score and q̄ the teachers' mean; 0 weighs all 1.
         use_consistency: whether the consensus has its consistency term.
         consistency_window: snapshots on each side over which the consistency is measured.
+        popularity_discount: γ, how much less popular items count in what is taught: times n_i^−γ, n_i an item's training
+            interactions; 0 is the paper's. The ensemble beside the student is never discounted.
         discrepancy_gain: ``teacher`` or ``position`` (method.md §3).
         alpha: α, how much closer a user must have come to go on.
         alpha_decay: factor on α per curriculum step.
@@ -216,6 +218,7 @@ class HetCompSettings:
     quality_weighting: float
     use_consistency: bool
     consistency_window: int
+    popularity_discount: float
     discrepancy_gain: str
     alpha: float
     alpha_decay: float
@@ -273,6 +276,7 @@ class HetCompSettings:
         for name in (
             "consistency_window",
             "quality_weighting",
+            "popularity_discount",
             "coarse_weight",
             "fine_weight",
             "base_loss_weight",

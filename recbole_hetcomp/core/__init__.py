@@ -30,7 +30,7 @@ Functions are pure; state is a frozen dataclass, and a step returns a new one. S
 method: U users, I items, M teachers, E snapshots, K list length, B rows of a batch.
 """
 
-from recbole_hetcomp.core.consensus import Consensus, taught_observed, taught_unobserved
+from recbole_hetcomp.core.consensus import Consensus, popularity_weights, taught_observed, taught_unobserved
 from recbole_hetcomp.core.curriculum import Curriculum, CurriculumState, StepReport, advance
 from recbole_hetcomp.core.discrepancy import GAINS, discrepancy
 from recbole_hetcomp.core.fused import fused_listwise_loss
@@ -87,6 +87,7 @@ __all__ = [
     "lists_at",
     "observed_ranks",
     "plackett_luce_nll",
+    "popularity_weights",
     "rank_dtype",
     "ranks_in",
     "rest_logsumexp",

@@ -106,6 +106,7 @@ def taught_unobserved(
     k: int,
     settings: Consensus | None = None,
     budget: int = BLOCK_ELEMENTS,
+    item_weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     r"""The taught list of unobserved items, pi-_u, and its scores.
 
@@ -123,6 +124,8 @@ def taught_unobserved(
         k: length of the taught list.
         settings: temperatures, weights, window; the defaults if None.
         budget: elements in one intermediate matrix; bounds memory, changes no result.
+        item_weights: factor on the scores of each item id (`popularity_weights`), 0 to 1, float64, shape [ids]; None:
+            1 each.
 
     Returns:
         Item ids, int64, and scores, float64, both [B, k]; ``PAD`` and -inf behind the last item.
@@ -147,8 +150,8 @@ def taught_unobserved(
             for m, trajectory in enumerate(trajectories)
             if weights[m] > 0
         ]
-        merged = _merge(*(torch.cat(parts, dim=1) for parts in zip(*listed)))
-        best, fixed = _best(*merged, k=k)
+        merged, total, rank = _merge(*(torch.cat(parts, dim=1) for parts in zip(*listed)))
+        best, fixed = _best(merged, _weighed(total, merged, item_weights), rank, k=k)
         n_listed = best.shape[1]
         items[block, :n_listed] = best
         value = fixed.double() * (max(weights) / 2**_TERM_BITS)
@@ -164,6 +167,7 @@ def taught_observed(
     k: int,
     settings: Consensus | None = None,
     budget: int = BLOCK_ELEMENTS,
+    item_weights: Tensor | None = None,
 ) -> Tensor:
     """The taught list of observed items, pi+_u: the formula of `taught_unobserved` over rho.
 
@@ -177,6 +181,7 @@ def taught_observed(
         k: length of the taught list.
         settings: temperatures, weights, window; the defaults if None.
         budget: elements in one intermediate matrix; bounds memory, changes no result.
+        item_weights: as in `taught_unobserved`.
 
     Returns:
         Item ids, int64, shape [B, k], ``PAD`` behind the last item.
@@ -206,7 +211,7 @@ def taught_observed(
             deviation = rank_deviation(rank, v[block, m], teacher.shape[0], settings.reach, ranks_at)
             fixed += _term(rank, deviation, weights[m] / max(weights), settings)
             best_rank = torch.minimum(best_rank, rank)
-        best, _ = _best(candidates, fixed, best_rank, k=k)
+        best, _ = _best(candidates, _weighed(fixed, candidates, item_weights), best_rank, k=k)
         items[block, : best.shape[1]] = best
     return items
 
@@ -302,6 +307,39 @@ def _term(rank: Tensor, deviation: Tensor | None, weight: float, settings: Conse
     if settings.use_consistency:
         term = term + (1.0 if deviation is None else torch.exp(deviation / -settings.T_s))
     return (term * (weight * 2.0**_TERM_BITS)).round().long()
+
+
+def popularity_weights(counts: Tensor, discount: float) -> Tensor | None:
+    r"""Factors that make popular items count less in the consensus.
+
+    .. math:: w_i = \max(1, n_i)^{-\gamma}
+
+    Not in the paper, whose consensus is that of discount 0: what several teachers list is popular, so the consensus is
+    more popular than what users chose, and a small student more popular still.
+
+    Args:
+        counts: n_i, training interactions of each item id, shape [ids].
+        discount: gamma, 0 or more.
+
+    Returns:
+        Factors in (0, 1], float64, shape [ids]; None, for 1 each, where the discount is 0.
+
+    Raises:
+        ValueError: the discount is negative or not finite.
+
+    >>> popularity_weights(torch.tensor([0, 1, 4]), discount=0.5)
+    tensor([1.0000, 1.0000, 0.5000], dtype=torch.float64)
+    """
+    if not (math.isfinite(discount) and discount >= 0):
+        raise ValueError(f"popularity_discount is {discount}; allowed: a finite number, 0 or more")
+    return counts.clamp(min=1).double().pow(-discount) if discount else None
+
+
+def _weighed(fixed: Tensor, items: Tensor, item_weights: Tensor | None) -> Tensor:
+    """Fixed-point scores times their items' weights, rounded once."""
+    if item_weights is None:
+        return fixed
+    return (fixed.double() * item_weights.to(items.device)[items.long().clamp(min=0)]).round().long()
 
 
 def _merge(items: Tensor, fixed: Tensor, rank: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -16,6 +16,7 @@ from recbole_hetcomp.core import (
     draw_items,
     fused_listwise_loss,
     fused_rest_logsumexp,
+    popularity_weights,
     ranks_in,
     rest_logsumexp,
     rest_size,
@@ -62,6 +63,7 @@ class TaughtLists:
         self.observed_ranks = observed_ranks
         self.settings = settings
         self.observed_knowledge = observed_knowledge
+        self.item_weights = popularity_weights(data.item_counts.to(device), settings.popularity_discount)
         self.unobserved = torch.full((data.n_users, settings.K), PAD, dtype=torch.int32, device=device)
         self.observed = torch.full((data.n_users, settings.K_observed), PAD, dtype=torch.int32, device=device)
 
@@ -73,7 +75,7 @@ class TaughtLists:
             v: snapshots, int64 [U, M].
         """
         settings = self.settings
-        how = settings.consensus, settings.block_elements
+        how = settings.consensus, settings.block_elements, self.item_weights
         for rows in user_blocks(len(users), settings.K, settings.block_elements):
             block, selected = users[rows], v[users[rows]]
             items, _ = taught_unobserved(self.trajectories, selected, block, settings.K, *how)

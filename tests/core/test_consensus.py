@@ -10,7 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_hetcomp.core.consensus import Consensus, rank_deviation, taught_observed, taught_unobserved
+from recbole_hetcomp.core.consensus import (
+    Consensus,
+    popularity_weights,
+    rank_deviation,
+    taught_observed,
+    taught_unobserved,
+)
 from recbole_hetcomp.core.rankings import PAD, Ragged
 
 seeds = st.integers(0, 2**31 - 1)
@@ -276,3 +282,56 @@ def test_refuses_a_selection_that_does_not_fit() -> None:
         taught_unobserved([], torch.zeros(1, 0).long(), user, 1)
     with pytest.raises(ValueError, match="2 values; allowed: 1"):
         taught_unobserved(lists, torch.tensor([[0]]), user, 1, Consensus(teacher_weights=(1.0, 1.0)))
+
+
+def test_popular_items_count_less_under_a_discount() -> None:
+    lists = [torch.tensor([[[4, 2, 7]]]), torch.tensor([[[2, 9, 4]]])]
+    counts = torch.tensor([0, 1, 16, 1, 1, 1, 1, 4, 1, 0])
+    where = torch.tensor([[0, 0]]), torch.tensor([0])
+    plain, scores = taught_unobserved(lists, *where, k=4)
+    assert plain.tolist() == [[2, 4, 9, 7]]
+    discount = popularity_weights(counts, 0.5)
+    items, discounted = taught_unobserved(lists, *where, k=4, item_weights=discount)
+    assert items.tolist() == [[4, 9, 2, 7]]  # 3.819, 1.905, 3.905 / 4, 1.819 / 2
+    expected = scores[0][[1, 2, 0, 3]] / torch.tensor([1.0, 1.0, 4.0, 2.0])
+    torch.testing.assert_close(discounted[0], expected, rtol=0, atol=1e-9)
+
+
+@quick
+@given(seed=seeds, discount=st.sampled_from([0.05, 0.3, 2.0]), k=st.integers(1, 20))
+def test_a_discount_multiplies_the_scores_of_all_listed_items(seed: int, discount: float, k: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    lists = [random_trajectory(generator, 2, 3, 9, 6) for _ in range(3)]
+    counts = torch.randint(0, 40, (9,), generator=generator)
+    users, v = torch.arange(3), torch.randint(0, 2, (3, 3), generator=generator)
+    weights = popularity_weights(counts, discount)
+    items, scores = taught_unobserved(lists, v, users, k, item_weights=weights)
+    everything, plain = taught_unobserved(lists, v, users, 9)
+    for row in range(3):
+        listed = [item for item in everything[row].tolist() if item != PAD]
+        worth = [
+            float(score) * max(1, int(counts[item])) ** -discount for item, score in zip(listed, plain[row].tolist())
+        ]
+        best = sorted(worth, reverse=True)[:k]
+        assert scores[row, : len(best)].tolist() == pytest.approx(best, abs=1e-9)
+        by_item = dict(zip(listed, worth))
+        chosen = [item for item in items[row].tolist() if item != PAD]
+        assert [by_item[item] for item in chosen] == pytest.approx(best, abs=1e-9)
+
+
+def test_observed_items_are_discounted_too() -> None:
+    observed, rho = Ragged(torch.tensor([0, 2]), torch.tensor([0, 1])), [torch.tensor([[0, 1]])]
+    selected = torch.tensor([[0]]), torch.tensor([0])
+    assert taught_observed(observed, rho, *selected, k=2).tolist() == [[0, 1]]
+    discount = popularity_weights(torch.tensor([100, 1]), 1.0)
+    assert taught_observed(observed, rho, *selected, k=2, item_weights=discount).tolist() == [[1, 0]]
+
+
+def test_no_discount_is_no_weights() -> None:
+    assert popularity_weights(torch.tensor([3, 1]), 0.0) is None
+
+
+@pytest.mark.parametrize("discount", [-0.1, math.inf, math.nan])
+def test_refuses_a_discount_that_favours_popular_items(discount: float) -> None:
+    with pytest.raises(ValueError, match="popularity_discount"):
+        popularity_weights(torch.tensor([1]), discount)
