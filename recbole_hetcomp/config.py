@@ -173,8 +173,8 @@ class HetCompSettings:
             exp(β (q_m / q̄ − 1)) with q_m its validation score and q̄ the teachers' mean; 0 weighs all 1.
         use_consistency: whether the consensus has its consistency term.
         consistency_window: snapshots on each side over which the consistency is measured.
-        popularity_discount: γ, how much less popular items count in what is taught: times n_i^−γ, n_i an item's training
-            interactions; 0 is the paper's. The ensemble beside the student is never discounted.
+        popularity_discount: γ, how much less popular items count in what is taught: times n_i^−γ, n_i an item's
+            training interactions; 0 is the paper's. The ensemble beside the student is never discounted.
         discrepancy_gain: ``teacher`` or ``position`` (method.md §3).
         alpha: α, how much closer a user must have come to go on.
         alpha_decay: factor on α per curriculum step.

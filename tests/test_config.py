@@ -148,6 +148,7 @@ BAD_SETTINGS = [
     ({"alpha_decay": 1.5}, ("alpha_decay", "1.5", "at most 1")),
     ({"coarse_weight": -1}, ("coarse_weight=-1", "at least 0")),
     ({"base_loss_weight": "heavy"}, ("base_loss_weight='heavy'", "float")),
+    ({"popularity_discount": -0.1}, ("popularity_discount=-0.1", "at least 0")),
     ({"user_batch_size": 0}, ("user_batch_size=0", "at least 1")),
     ({"rest_sample_num": -1}, ("rest_sample_num=-1", "at least 0")),
     ({"memory_budget_mb": 15}, ("memory_budget_mb=15", "at least 16")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -92,3 +93,23 @@ def test_lists_padded_from_the_start_teach_nothing() -> None:
     lesson.lists.unobserved[:] = PAD
     lesson.lists.observed[:] = PAD
     assert float(lesson.loss()) == 0.0
+
+
+def test_a_popularity_discount_teaches_less_popular_items() -> None:
+    lesson = Lesson(popularity_discount=0.2)
+    generator = torch.Generator().manual_seed(2)
+    data, n_users = lesson.data, lesson.data.n_users
+    rankings = [
+        torch.stack([torch.randperm(data.n_items - 1, generator=generator)[:60] + 1 for _ in range(n_users)])[None]
+        for _ in range(2)
+    ]  # one snapshot each of two teachers
+    ranks = [torch.zeros(1, data.observed.values.shape[0], dtype=torch.int16) for _ in range(2)]
+    taught = {}
+    for discount in (0.0, 0.2):
+        settings = replace(lesson.settings, popularity_discount=discount)
+        lists = TaughtLists(data, rankings, ranks, settings, torch.device("cpu"))
+        lists.rebuild(data.users, torch.zeros(n_users, 2, dtype=torch.int64))
+        taught[discount] = lists.unobserved[data.users]
+    assert (taught[0.0] != PAD).all()
+    popularity = {discount: float(data.item_counts[items.long()].double().mean()) for discount, items in taught.items()}
+    assert popularity[0.2] < 0.9 * popularity[0.0]
