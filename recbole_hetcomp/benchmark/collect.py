@@ -16,12 +16,13 @@ from safetensors.torch import load_file
 from recbole_hetcomp.benchmark.folder import LISTS, PER_USER, CellFolder
 from recbole_hetcomp.benchmark.grid import Cell, Grid, Tuned
 from recbole_hetcomp.benchmark.tuning import best_trial
-from recbole_hetcomp.beyond import likeness
+from recbole_hetcomp.beyond import LIKENESS_MEASURES, likeness
 from recbole_hetcomp.config import read_properties
 from recbole_hetcomp.trainer.results import write_whole
 
 RUNS, USERS, CURVES, TRIALS, FAILURES = "runs", "per_user", "curves", "tuning", "failures"
 _IDENTITY = ("method", "role", "dataset", "backbone", "dimension", "seed")
+_LIKENESS = f"^({'|'.join(LIKENESS_MEASURES)})@"
 _SUMMED = ("parameters", "bytes", "train_seconds", "latency_ms")  # an ensemble costs what its teachers cost
 
 
@@ -81,8 +82,15 @@ def done_cells(grid: Grid, root: Path) -> list[Done]:
     return [Done(cell, folder.path, result) for cell, folder in found if (result := folder.result()) is not None]
 
 
-def runs_table(grid: Grid, done: list[Done]) -> pd.DataFrame:
-    """A row a run: its name, its metrics, what it cost and what its lists are like."""
+def runs_table(grid: Grid, done: list[Done], before: pd.DataFrame | None = None) -> pd.DataFrame:
+    """A row a run: its name, its metrics, what it cost and what its lists are like.
+
+    Args:
+        grid: the benchmark.
+        done: its cells that are done.
+        before: an earlier table, from which a run whose lists have been deleted has its likeness to the ensemble.
+    """
+    known = {} if before is None else before.set_index("cell").filter(regex=_LIKENESS).to_dict("index")
     ensembles = {entry.cell.split_seed: entry for entry in done if entry.cell.role == "ensemble"}
     rows = []
     for entry in done:
@@ -91,7 +99,8 @@ def runs_table(grid: Grid, done: list[Done]) -> pd.DataFrame:
         if entry.cell.role == "ensemble":
             row.update(_summed(done, entry.cell.split_seed))
         if entry.cell.split_seed in ensembles:
-            row.update(_likeness(grid, entry, ensembles[entry.cell.split_seed]))
+            found = _likeness(grid, entry, ensembles[entry.cell.split_seed])
+            row.update(found or known.get(entry.cell.key, {}))
         row["split_seed"], row["cell"] = entry.cell.split_seed, entry.cell.key
         row["settings"] = json.dumps(entry.cell.settings)
         rows.append(row)
@@ -189,7 +198,9 @@ def write_tables(grid: Grid, root: Path) -> int:
     done = done_cells(grid, root)
     if not done:
         return 0
-    runs, trials = runs_table(grid, done), trials_table(grid, root)
+    table = root / f"{RUNS}.parquet"
+    before = pd.read_parquet(table) if table.is_file() else None
+    runs, trials = runs_table(grid, done, before), trials_table(grid, root)
     write_whole(root / f"{RUNS}.csv", lambda path: runs.to_csv(path, index=False))
     if not trials.empty:
         write_whole(root / f"{TRIALS}.csv", lambda path: trials.to_csv(path, index=False))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -303,6 +304,18 @@ def test_only_the_report_can_be_written_anew(tiny, monkeypatch, capsys):
     assert "nothing to report" in capsys.readouterr().out
     assert run_benchmark(config, folder, dry_run=True) == 0
     assert "5 cells; 4 done, 1 to run" in capsys.readouterr().out
+
+
+def test_lists_may_be_deleted_once_the_tables_are_written(tiny, tmp_path):
+    folder, *_ = tiny
+    copied = tmp_path / "out"
+    shutil.copytree(folder, copied)
+    for file in copied.glob("cells/*/lists.safetensors"):
+        file.unlink()
+    assert run_benchmark(folder.parent / "tiny.yaml", copied, report_only=True) == 0
+    columns = ["method", "overlap@50", "discrepancy@50"]
+    before, after = (pd.read_parquet(place / "runs.parquet")[columns] for place in (folder, copied))
+    pd.testing.assert_frame_equal(before, after)
 
 
 def test_paths_in_the_config_are_those_of_the_caller(tmp_path, stub):
