@@ -97,14 +97,16 @@ def gated_ranking_loss(
     >>> gated_ranking_loss(torch.zeros(1, 4), union, torch.zeros(1), torch.tensor([[1.0, 0.0]]))   # log 3 + log 2
     tensor([1.7918])
     """
-    n_teachers = gate.shape[1]
-    length = scores.shape[1] // n_teachers
-    total, lowest = torch.zeros_like(rest), nothing(rest.dtype)
-    for m in range(n_teachers):
-        place = slice(m * length, (m + 1) * length)
-        others = masked_logsumexp(scores, union.first & ((union.listed_by >> m) & 1 == 0))  # [B]
-        behind = torch.logaddexp(others.clamp(min=lowest), rest.clamp(min=lowest))
-        loss = plackett_luce_nll(scores[:, place], behind, union.items[:, place] != PAD)
-        total = total + gate[:, m] * loss
+    shape = gate.shape  # [B, M]
+    teachers = torch.arange(shape[1], device=scores.device)[:, None]
+    elsewhere = union.first[:, None] & ((union.listed_by[:, None] >> teachers) & 1 == 0)  # [B, M, M * K]
+    others = masked_logsumexp(
+        scores[:, None].expand(elsewhere.shape).flatten(0, 1), elsewhere.flatten(0, 1)
+    )  # [B * M]: all lists at once, as many short steps take longer than a long one
+    lowest = nothing(rest.dtype)
+    behind = torch.logaddexp(others.clamp(min=lowest), rest.clamp(min=lowest).repeat_interleave(shape[1]))
+    length = scores.shape[1] // shape[1]
+    losses = plackett_luce_nll(scores.reshape(-1, length), behind, (union.items != PAD).reshape(-1, length))  # [B * M]
+    total = (gate * losses.view(shape)).sum(dim=1)
     entropy = torch.special.entr(gate.clamp(min=torch.finfo(gate.dtype).tiny)).sum(dim=1)  # no infinite slope at 0
     return total - gate_entropy * entropy
