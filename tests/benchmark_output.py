@@ -161,7 +161,12 @@ def _curve(random: np.random.Generator, identity: dict[str, Any], run: dict[str,
 
 def _write_plan(folder: Path, datasets: Sequence[str], seeds: Sequence[int]) -> None:
     plan = {
-        "plan": {"dataset": datasets[0], "seeds": list(seeds), "tuning": {"trials": 12, "search": "random"}},
+        "plan": {
+            "dataset": datasets[0],
+            "seeds": list(seeds),
+            "tuning": {"trials": 12, "search": "random"},
+            "data_path": "/home/somebody/data",
+        },
         "versions": {"python": "3.11.9", "recbole": "1.2.1", "torch": "2.1.0"},
         "command": ["hetcomp", "benchmark", "--config", "citeulike", "--output", "results"],
     }

@@ -96,6 +96,13 @@ def test_the_markdown_shows_pictures_that_are_there(folder):
     assert "nan" not in text.lower().replace("finance", "")
 
 
+def test_no_folder_of_the_machine_is_told(folder):
+    write_report(folder)
+    assert "tuning.search" in (folder / "report.md").read_text(encoding="utf-8")
+    for name in ("report.md", "report.html"):
+        assert "/home/somebody" not in (folder / name).read_text(encoding="utf-8")
+
+
 def test_the_accuracy_table_by_hand(folder):
     results = read_results(folder)
     condition = conditions(results.runs)[0]
