@@ -41,7 +41,7 @@ EXACT_UP_TO = 50_000  # items of a catalogue whose rest is not sampled by itself
 REST_DRAWS = 8192  # draws a batch on a larger one
 
 # Keys that say where and how loudly a run works, not what it computes.
-_PLACE = {
+PLACE_KEYS = {
     "gpu_id",
     "use_gpu",
     "state",
@@ -536,7 +536,7 @@ def refuse_misspelt(config: Config, method: type | None = None) -> None:
     ours = HetCompSettings.names()
     if method is not None:
         ours += [field.name for field in fields(method)]
-    known = set(config.internal_config_dict) | _DATA | _PLACE | set(ours) | {"model", "dataset", "MODEL_TYPE"}
+    known = set(config.internal_config_dict) | _DATA | PLACE_KEYS | set(ours) | {"model", "dataset", "MODEL_TYPE"}
     known |= {key for keys in config.parameters.values() for key in keys}
     for key in config.external_config_dict:
         if key in known:
@@ -661,7 +661,7 @@ def no_kd_config(config: Config, settings: HetCompSettings) -> Config:
 def training_identity(config: Config) -> dict[str, Any]:
     """All that decides what a model learns on given data, as plain data: its settings less places and reports."""
     data = set(dataset_arguments) | {key for key in config.parameters["Dataset"]}
-    skipped = _PLACE | _REPORTING | data | {"eval_args", "dataset"}
+    skipped = PLACE_KEYS | _REPORTING | data | {"eval_args", "dataset"}
     return {
         key: value
         for key, value in sorted(config.final_config_dict.items())

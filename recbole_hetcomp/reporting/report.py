@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from recbole_hetcomp.config import PLACE_KEYS
 from recbole_hetcomp.reporting import plots, tables
 from recbole_hetcomp.reporting.comparison import (
     ALONE,
@@ -23,7 +24,6 @@ from recbole_hetcomp.reporting.document import Block, Points, Section, Table, wr
 from recbole_hetcomp.reporting.files import Results, read_results
 from recbole_hetcomp.trainer.results import versions
 
-_PLACES = ("data_path", "store_dir")  # of the machine that ran the benchmark; nothing in a result depends on them
 _USERS_NOTE = (
     "Over users, each user's values averaged over the seeds. Interval: bootstrap (BCa), or Student's t above "
     f"{BOOTSTRAPPED_USERS:,} users. d_z: mean difference / s.d. of the differences. p: two-sided, Holm over the other "
@@ -185,7 +185,7 @@ def _origin(results: Results) -> Section:
         cells = pd.DataFrame({"method": list(results.trials), "trials": [str(n) for n in results.trials.values()]})
         blocks.append(Table("Tuning trials, each judged on validation data alone", cells))
     if "plan" in plan:
-        decided = {name: value for name, value in plan["plan"].items() if name not in _PLACES}
+        decided = {name: value for name, value in plan["plan"].items() if name not in PLACE_KEYS}
         blocks.append(tables.card_table("Plan", decided))
     runs_with = plan.get("versions")
     blocks.append(
