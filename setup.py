@@ -69,6 +69,7 @@ setup(
         ],
         "test": [
             "pytest>=7",
+            "pytest-xdist>=3",
             "hypothesis>=6",
             "ruff==0.14.4",
             "mypy==1.18.2",

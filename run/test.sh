@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Makes an environment in .venv-test (once), installs the package with its test tools and runs every check.
+# Makes an environment in .venv-test (once), installs the package with its test tools and runs every check,
+# tests in TEST_PROCESSES processes (2) of OMP_NUM_THREADS threads (1).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source run/environment.sh .venv-test test
-export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}"
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 "$VENV/bin/ruff" check .
 "$VENV/bin/ruff" format --check .
 PATH="$VENV/bin:$PATH" "$VENV/bin/mypy"
-"$VENV/bin/python" -m pytest "$@"
+"$VENV/bin/python" -m pytest --numprocesses "${TEST_PROCESSES:-2}" --dist loadfile "$@"

@@ -88,7 +88,8 @@ def runs_table(grid: Grid, done: list[Done], before: pd.DataFrame | None = None)
     Args:
         grid: the benchmark.
         done: its cells that are done.
-        before: an earlier table, from which a run whose lists have been deleted has its likeness to the ensemble.
+        before: an earlier table with the same ensembles, from which a run whose lists have been deleted has its
+            likeness to its ensemble.
     """
     known = {} if before is None else before.set_index("cell").filter(regex=_LIKENESS).to_dict("index")
     ensembles = {entry.cell.split_seed: entry for entry in done if entry.cell.role == "ensemble"}
@@ -99,8 +100,9 @@ def runs_table(grid: Grid, done: list[Done], before: pd.DataFrame | None = None)
         if entry.cell.role == "ensemble":
             row.update(_summed(done, entry.cell.split_seed))
         if entry.cell.split_seed in ensembles:
-            found = _likeness(grid, entry, ensembles[entry.cell.split_seed])
-            row.update(found or known.get(entry.cell.key, {}))
+            ensemble = ensembles[entry.cell.split_seed]
+            earlier = known.get(entry.cell.key, {}) if ensemble.cell.key in known else {}
+            row.update(_likeness(grid, entry, ensemble) or earlier)
         row["split_seed"], row["cell"] = entry.cell.split_seed, entry.cell.key
         row["settings"] = json.dumps(entry.cell.settings)
         rows.append(row)

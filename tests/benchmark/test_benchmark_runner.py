@@ -199,14 +199,15 @@ def test_a_cell_waits_for_a_process_that_works_on_it(tmp_path):
 
 TINY = {
     "dataset": "ml-100k",
-    "seeds": [1],
+    "seeds": [1, 2],
+    "split_seed": 1,
     "teachers": {"models": ["BPR"], "settings": {"BPR": {"epochs": 4, "eval_step": 2}}},
     "students": {
         "settings": {"epochs": 4, "eval_step": 2},
         "backbones": {"BPR": {"dimensions": [4]}},
-        "methods": {"HetComp": {"settings": {"p": 1}}},
+        "methods": {"NoKD": {}, "HetComp": {"settings": {"p": 1}}},
     },
-    "baselines": {"Pop": {}, "EASE": {"settings": {"reg_weight": "much"}}},
+    "baselines": {"Pop": {"seeds": [1]}, "EASE": {"settings": {"reg_weight": "much"}}},
     "workers": 2,
 }
 
@@ -237,9 +238,9 @@ def test_a_killed_benchmark_goes_on_and_names_what_failed(tiny):
     assert before
     assert {key: after[key] for key in before} == before
     assert ended.returncode == 1, ended.stderr
-    assert "1 cells failed" in ended.stdout
-    assert "EASE, seed 1" in pd.read_csv(folder / "failures.csv")["cell"].tolist()
-    assert len(after) == 4
+    assert "2 cells failed" in ended.stdout
+    assert pd.read_csv(folder / "failures.csv")["cell"].tolist() == ["EASE, seed 1", "EASE, seed 2"]
+    assert len(after) == 7
     logs = [file.read_text() for file in folder.glob(f"cells/*/{LOG}")]
     assert sum("teacher 1/1 BPR: trained in" in text for text in logs) == 1
     assert sum("taken from the store, not trained" in text for text in logs) >= 2
@@ -248,15 +249,17 @@ def test_a_killed_benchmark_goes_on_and_names_what_failed(tiny):
 def test_the_tables_hold_a_row_a_run_and_their_users(tiny):
     folder, *_ = tiny
     runs, users = pd.read_parquet(folder / "runs.parquet"), pd.read_parquet(folder / "per_user.parquet")
-    assert list(runs["role"]) == ["teacher", "ensemble", "baseline", "student"]
-    assert list(runs["dimension"].isna()) == [True, True, True, False]
+    assert list(runs["role"]) == ["teacher", "ensemble", "baseline", *4 * ["student"]]
+    assert list(runs["method"]) == ["BPR", "TeacherEnsemble", "Pop", "NoKD", "NoKD", "HetComp", "HetComp"]
+    assert list(runs["seed"]) == [1, 1, 1, 1, 2, 1, 2]
+    assert list(runs["dimension"].isna()) == [*3 * [True], *4 * [False]]
     assert list(pd.read_csv(folder / "runs.csv").columns) == list(runs.columns)
     for _, run in runs.iterrows():
-        own = users[(users["method"] == run["method"]) & (users["role"] == run["role"])]
+        own = users[(users["method"] == run["method"]) & (users["role"] == run["role"]) & (users["seed"] == run["seed"])]
         for metric in ("recall@10", "recall@50", "ndcg@10", "ndcg@50"):
             assert round(own[metric].to_numpy().mean(), 6) == run[metric]
             assert 0 < run[f"valid_{metric}"] < 1
-    by_role = runs.set_index("role")
+    by_role = runs[runs["method"].ne("NoKD") & runs["seed"].eq(1)].set_index("role")
     assert (runs[["parameters", "bytes", "train_seconds", "latency_ms"]] >= 0).all(axis=None)
     assert by_role.loc["student", "bytes"] == 4 * by_role.loc["student", "parameters"] == 4 * 4 * (944 + 1683)
     assert by_role.loc["ensemble", "parameters"] == by_role.loc["teacher", "parameters"]
@@ -269,17 +272,19 @@ def test_the_tables_hold_a_row_a_run_and_their_users(tiny):
 def test_the_curves_and_the_plan_are_written(tiny):
     folder, *_ = tiny
     curves = pd.read_parquet(folder / "curves.parquet")
-    student = curves[curves["method"] == "HetComp"]
+    student = curves[(curves["method"] == "HetComp") & (curves["seed"] == 1)]
     assert list(student["epoch"]) == [0, 1, 2, 3]
     assert list(student["valid"].notna()) == [False, True, False, True]
     assert list(student["share_last"].notna()) == [False, True, True, True]
     assert list(curves[curves["method"] == "BPR"]["epoch"]) == [1, 3]
     plan = yaml.safe_load((folder / "plan.yaml").read_text())
-    assert plan["plan"]["seeds"] == [1]
+    assert plan["plan"]["seeds"] == [1, 2]
     assert plan["versions"]["recbole"] == "1.2.1"
     assert plan["command"] == "hetcomp benchmark --config tiny.yaml --output out"
-    assert (folder / "report.md").is_file()
     assert (folder / "report.html").is_file()
+    report = (folder / "report.md").read_text()
+    assert "**Tests over users**" in report
+    assert "**Tests over seeds**" in report
 
 
 def test_cells_leave_results_only(tiny):
@@ -303,7 +308,7 @@ def test_only_the_report_can_be_written_anew(tiny, monkeypatch, capsys):
     assert run_benchmark(config, folder / "new", report_only=True) == 1
     assert "nothing to report" in capsys.readouterr().out
     assert run_benchmark(config, folder, dry_run=True) == 0
-    assert "5 cells; 4 done, 1 to run" in capsys.readouterr().out
+    assert "9 cells; 7 done, 2 to run" in capsys.readouterr().out
 
 
 def test_lists_may_be_deleted_once_the_tables_are_written(tiny, tmp_path):
@@ -316,6 +321,19 @@ def test_lists_may_be_deleted_once_the_tables_are_written(tiny, tmp_path):
     columns = ["method", "overlap@50", "discrepancy@50"]
     before, after = (pd.read_parquet(place / "runs.parquet")[columns] for place in (folder, copied))
     pd.testing.assert_frame_equal(before, after)
+
+
+def test_likeness_to_another_ensemble_is_not_taken_over(tiny, tmp_path):
+    folder, *_ = tiny
+    copied = tmp_path / "out"
+    shutil.copytree(folder, copied)
+    for file in copied.glob("cells/*/lists.safetensors"):
+        file.unlink()
+    runs = pd.read_parquet(copied / "runs.parquet")
+    runs.loc[runs["role"] == "ensemble", "cell"] = "another"
+    runs.to_parquet(copied / "runs.parquet")
+    assert run_benchmark(folder.parent / "tiny.yaml", copied, report_only=True) == 0
+    assert "overlap@50" not in pd.read_parquet(copied / "runs.parquet").dropna(axis="columns", how="all")
 
 
 def test_paths_in_the_config_are_those_of_the_caller(tmp_path, stub):
