@@ -8,4 +8,4 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 "$VENV/bin/ruff" check .
 "$VENV/bin/ruff" format --check .
 PATH="$VENV/bin:$PATH" "$VENV/bin/mypy"
-"$VENV/bin/python" -m pytest --numprocesses "${TEST_PROCESSES:-2}" --dist loadfile "$@"
+"$VENV/bin/python" -m pytest --numprocesses "${TEST_PROCESSES:-2}" --dist loadgroup "$@"

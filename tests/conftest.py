@@ -17,6 +17,15 @@ from typing import Any
 import pytest
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
+RAY_TESTS = {"tune", "test_ray.py"}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In parallel runs a file's tests, and all tests that start Ray, stay in one process."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            alone = RAY_TESTS.isdisjoint(item.path.parts)
+            item.add_marker(pytest.mark.xdist_group(str(item.path) if alone else "ray"))
 
 
 class Messages(logging.Handler):
