@@ -20,11 +20,12 @@ PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 RAY_TESTS = {"tune", "test_ray.py"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """In parallel runs a file's tests, and all tests that start Ray, stay in one process."""
     if config.pluginmanager.hasplugin("xdist"):
         for item in items:
-            alone = RAY_TESTS.isdisjoint(item.path.parts)
+            alone = RAY_TESTS.isdisjoint(item.path.relative_to(PACKAGE_ROOT).parts)
             item.add_marker(pytest.mark.xdist_group(str(item.path) if alone else "ray"))
 
 
