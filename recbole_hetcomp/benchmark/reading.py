@@ -19,15 +19,19 @@ SEARCHES = ("random",)
 def read_plan(file: str | Path, changes: Sequence[str] = ()) -> Plan:
     """Read a benchmark's config file.
 
+    A file may say ``extends: <another>``: then it holds only what it adds to that one or changes in it. Mappings are
+    merged key by key, everything else is replaced.
+
     Args:
-        file: the file, or the name of one in ``properties/benchmark``.
+        file: the file, or the name of one in ``properties/benchmark``; a file that is extended may also be named by
+            its path from the folder of the file that extends it.
         changes: changes to it as ``key=value``, the key with dots, the value as YAML: ``settings.topk=[10]``.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError, TypeError: a key is unknown, or a value is not allowed.
     """
-    given = _load(Path(file))
+    given = _load(_find(Path(file)))
     for change in changes:
         _change(given, change)
     return make_plan(given)
@@ -61,17 +65,45 @@ def make_plan(given: Mapping[str, Any]) -> Plan:
     return plan
 
 
-def _load(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        shipped = properties_dir() / "benchmark"
-        known = sorted(entry.stem for entry in shipped.glob("*.yaml"))
-        if str(file) not in known:
-            raise FileNotFoundError(
-                f"benchmark config {str(file)!r} does not exist{suggestion(str(file), known)} "
-                f"The package brings {', '.join(known)}."
-            )
-        file = shipped / f"{file}.yaml"
-    return load_yaml(file)
+def _find(file: Path, folder: Path | None = None) -> Path:
+    """A config file by its path, from a folder if one is given, or by the name of one that the package brings."""
+    beside = file if folder is None else folder / file
+    if beside.is_file():
+        return beside
+    shipped = properties_dir() / "benchmark"
+    known = sorted(entry.stem for entry in shipped.glob("*.yaml"))
+    if str(file) not in known:
+        raise FileNotFoundError(
+            f"benchmark config {str(file)!r} does not exist{suggestion(str(file), known)} "
+            f"The package brings {', '.join(known)}."
+        )
+    return shipped / f"{file}.yaml"
+
+
+def _load(file: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The content of a config file over that of the one it extends; ``above`` are the files that lead to it."""
+    if file.resolve() in above:
+        raise ValueError(f"benchmark config {file} extends itself")
+    given = load_yaml(file)
+    if not isinstance(given, dict):
+        raise TypeError(f"benchmark config {file} holds {given!r}: a mapping of {', '.join(_keys(Plan))} is needed")
+    name = given.pop("extends", None)
+    if name is None:
+        return given
+    return _over(_load(_find(Path(str(name)), file.parent), (*above, file.resolve())), given)
+
+
+def _over(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping over another: what are mappings in both are merged, everything else is replaced.
+
+    >>> _over({"students": {"methods": {"RD": {}}}, "seeds": [1]}, {"students": {"methods": {"CD": {}}}, "seeds": [2]})
+    {'students': {'methods': {'RD': {}, 'CD': {}}}, 'seeds': [2]}
+    """
+    result = dict(base)
+    for key, value in more.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = _over(result[key], value) if both else value
+    return result
 
 
 def _change(given: dict[str, Any], change: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
+import yaml
 
 from recbole_hetcomp.benchmark.checks import check_plan
 from recbole_hetcomp.benchmark.reading import make_plan, read_plan
@@ -130,6 +132,44 @@ def test_a_file_is_read_with_changes(tmp_path):
         read_plan(file, ["dataset.name=1"])
     with pytest.raises(FileNotFoundError, match="did you mean 'smoke'"):
         read_plan("smok")
+
+
+def test_a_file_extends_another(tmp_path):
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(CONFIG))
+    more = tmp_path / "more.yaml"
+    more.write_text(
+        "extends: base.yaml\nseeds: [3]\nstudents:\n  backbones: {BPR: {dimensions: [16]}}\n"
+        "  methods: {HetComp (K=9): {like: HetComp, settings: {K: 9}}, HetComp: {dimensions: [8]}}\n"
+    )
+    plan, base = read_plan(more, ["workers=3"]), make_plan(CONFIG)
+    assert (plan.seeds, plan.workers, plan.dataset) == ((3,), 3, "ml-100k")
+    assert plan.students.backbones["BPR"].dimensions == (16,)
+    assert plan.students.backbones["LightGCN"] == base.students.backbones["LightGCN"]
+    assert list(plan.students.methods) == ["HetComp", "HetComp (K=50)", "HetComp (K=9)"]
+    assert plan.students.methods["HetComp"].space == base.students.methods["HetComp"].space
+    assert plan.students.methods["HetComp"].dimensions == (8,)
+    assert (plan.teachers, plan.tuning) == (base.teachers, base.tuning)
+
+
+def test_a_file_may_extend_a_shipped_one(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("extends: smoke\nworkers: 3\n")
+    shipped = read_plan("smoke")
+    assert read_plan(file) == dataclasses.replace(shipped, workers=3)
+
+
+def test_what_a_file_extends_is_checked(tmp_path):
+    file, other = tmp_path / "mine.yaml", tmp_path / "other.yaml"
+    file.write_text("extends: smok\n")
+    with pytest.raises(FileNotFoundError, match="did you mean 'smoke'"):
+        read_plan(file)
+    file.write_text("extends: other.yaml\n")
+    other.write_text("extends: mine.yaml\n")
+    with pytest.raises(ValueError, match="extends itself"):
+        read_plan(file)
+    other.write_text("[dataset, seeds]\n")
+    with pytest.raises(TypeError, match="a mapping of dataset"):
+        read_plan(file)
 
 
 @pytest.mark.parametrize("file", sorted((properties_dir() / "benchmark").glob("*.yaml")), ids=lambda file: file.stem)
