@@ -39,6 +39,9 @@ _BYTES_PER_SCORE = 16
 _BYTES_PER_ELEMENT = 128
 EXACT_UP_TO = 50_000  # items of a catalogue whose rest is not sampled by itself
 REST_DRAWS = 8192  # draws a batch on a larger one
+# Backbones whose scores are bounded: CML's, minus squared distances in the unit ball, lie in [-4, 0], where no softmax
+# over a catalogue can be sharp.
+SCORE_SCALES = {"CML": 20.0}
 
 # Keys that say where and how loudly a run works, not what it computes.
 PLACE_KEYS = {
@@ -188,6 +191,8 @@ class HetCompSettings:
         coarse_weight: weight of the coarse loss, summed over a batch's users.
         fine_weight: weight of the fine loss, summed over a batch's users.
         base_loss_weight: weight of the backbone's own loss.
+        score_scale: factor on the student's scores in the losses, the inverse of a softmax's temperature; None decides
+            by the backbone. Metrics and serving take the scores as they are.
         user_sampling: ``user`` (each once an epoch) or ``interaction`` (users of a batch of interactions).
         user_batch_size: users in a step with ``user_sampling: user``.
         rest_sample_num: S, items drawn to estimate R_u; 0 means exact, None decides by the catalogue's size.
@@ -230,6 +235,7 @@ class HetCompSettings:
     coarse_weight: float
     fine_weight: float
     base_loss_weight: float
+    score_scale: float | None
     user_sampling: str
     user_batch_size: int
     rest_sample_num: int | None
@@ -285,8 +291,9 @@ class HetCompSettings:
         if self.rest_sample_num is not None:
             _at_least("rest_sample_num", self.rest_sample_num, 0)
         for name in ("T_r", "T_s", "alpha", "alpha_decay"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}={getattr(self, name)} is not allowed: it must be greater than 0")
+            _above_zero(name, getattr(self, name))
+        if self.score_scale is not None:
+            _above_zero("score_scale", self.score_scale)
         if self.K_prime < self.K_D:
             raise ValueError(f"K_D={self.K_D} is longer than the stored lists: at most K_prime={self.K_prime}")
         self._check_models()
@@ -310,6 +317,11 @@ class HetCompSettings:
             )
         _check_backbone(self.student_backbone)
         self.consensus, self.curriculum_rules  # noqa: B018 (they check their own values)
+
+    @property
+    def scale(self) -> float:
+        """What the student's scores are multiplied with in its losses."""
+        return SCORE_SCALES.get(self.student_backbone, 1.0) if self.score_scale is None else self.score_scale
 
     @property
     def consensus(self) -> Consensus:
@@ -442,6 +454,11 @@ def _one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:
 def _at_least(name: str, value: float, least: float) -> None:
     if value < least:
         raise ValueError(f"{name}={value} is not allowed: at least {least}")
+
+
+def _above_zero(name: str, value: Any) -> None:
+    if not value > 0:
+        raise ValueError(f"{name}={value} is not allowed: it must be greater than 0")
 
 
 def _check_backbone(name: str) -> None:

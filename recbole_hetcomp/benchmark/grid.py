@@ -202,11 +202,11 @@ class Grid:
         method_settings = {
             **self._common(split),
             **students.backbones[backbone].settings,
-            **students.methods[root].settings,
+            **self.plan.settings_of(root, backbone),
         }
         settings = {
             **merged(method_settings, chosen),
-            **(students.methods[method].settings if root != method else {}),
+            **(self.plan.settings_of(method, backbone) if root != method else {}),
             "student_backbone": backbone,
             "embedding_size": dimension,
             "compare_no_kd": False,

@@ -39,12 +39,12 @@ class Backbone:
 
     Attributes:
         dimensions: the embedding sizes at which it is trained.
-        methods: names of the methods that train it (None: all).
+        methods: the methods that train it, and the settings of each that are this backbone's own (None: all methods).
         settings: settings of every student with this backbone.
     """
 
     dimensions: tuple[int, ...]
-    methods: tuple[str, ...] | None = None
+    methods: Mapping[str, Mapping[str, Any]] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -159,7 +159,12 @@ class Plan:
     def methods_of(self, backbone: str) -> tuple[str, ...]:
         """Names of the methods that train a backbone."""
         named = self.students.backbones[backbone].methods
-        return tuple(self.students.methods) if named is None else named
+        return tuple(self.students.methods if named is None else named)
+
+    def settings_of(self, method: str, backbone: str) -> dict[str, Any]:
+        """What the config says of a method with a backbone, whatever it is like and whatever tuning chooses."""
+        own = self.students.backbones[backbone].methods or {}
+        return {**self.students.methods[method].settings, **own.get(method, {})}
 
     def tuned_dimensions(self, backbone: str) -> tuple[int, ...]:
         """The embedding sizes at which a backbone's methods are tuned."""

@@ -148,8 +148,18 @@ def _named(given: Any, where: str) -> list[tuple[str, Any]]:
 def _backbone(name: str, given: Any) -> Backbone:
     where = f"students.backbones.{name}"
     made = _build(Backbone, given, where)
-    methods = None if made.methods is None else _names(made.methods, f"{where}.methods")
+    methods = None if made.methods is None else _own_settings(made.methods, f"{where}.methods")
     return replace(made, dimensions=_integers(made.dimensions, f"{where}.dimensions"), methods=methods)
+
+
+def _own_settings(given: Any, where: str) -> dict[str, Mapping[str, Any]]:
+    """Methods with their settings, of names alone or of a mapping."""
+    if not isinstance(given, Mapping):
+        return {name: {} for name in _names(given, where)}
+    for name, settings in _named(given, where):
+        if not isinstance(settings, Mapping):
+            raise TypeError(f"{where}.{name} is {settings!r}: a mapping of settings is needed")
+    return dict(_named(given, where))
 
 
 def _entry(name: str, given: Any, where: str) -> Entry:

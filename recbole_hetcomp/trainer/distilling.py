@@ -169,6 +169,7 @@ class DistillingTrainer(ListEvaluation, Trainer):
         return loss
 
     def _batch_loss(self, batch: Any) -> torch.Tensor:
+        self.model.before_step()
         if isinstance(batch, PairedBatch):
             base = self.settings.base_loss_weight * self._base_loss(batch.base)
             return self._loss(batch.users[self.config["USER_ID_FIELD"]]) + base

@@ -71,6 +71,28 @@ def test_settings_win_from_the_common_to_the_chosen():
     assert (ablation.model, ablation.method) == ("HetComp", "HetComp (K=50)")
 
 
+def test_a_method_may_have_settings_of_its_own_with_a_backbone():
+    config = copy.deepcopy(CONFIG)
+    config["students"]["methods"]["HetComp"]["settings"] = {"p": 4, "K": 100}
+    config["students"]["backbones"]["LightGCN"]["methods"] = {"HetComp": {"K": 120}, "HetComp (K=50)": {"p": 9}}
+    grid = grid_of(config)
+    found = {
+        (backbone, method): {
+            name: grid.runs(Tuned("student", method, backbone, 8), {"learning_rate": 0.5})[0].settings[name]
+            for name in ("p", "K", "learning_rate")
+        }
+        for backbone in ("BPR", "LightGCN")
+        for method in ("HetComp", "HetComp (K=50)")
+    }
+    assert found == {
+        ("BPR", "HetComp"): {"p": 4, "K": 100, "learning_rate": 0.5},
+        ("BPR", "HetComp (K=50)"): {"p": 4, "K": 50, "learning_rate": 0.5},
+        ("LightGCN", "HetComp"): {"p": 4, "K": 120, "learning_rate": 0.5},
+        ("LightGCN", "HetComp (K=50)"): {"p": 9, "K": 50, "learning_rate": 0.5},
+    }
+    assert [row.method for row, _ in grid.finals() if row.backbone == "LightGCN"] == ["HetComp", "HetComp (K=50)"]
+
+
 def test_a_method_runs_at_its_own_dimensions_only():
     rows = grid_of(changed("students.methods.HetComp (K=50).dimensions", [4])).finals()
     assert [(row.method, row.dimension) for row, _ in rows if row.backbone == "BPR"] == [

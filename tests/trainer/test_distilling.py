@@ -242,6 +242,14 @@ def test_every_kind_of_student_learns(finished_run, tiny_run, backbone, settings
     assert all(value.isfinite().all() for value in state.values())
 
 
+def test_a_metric_students_points_do_not_leave_the_unit_ball_for_long(finished_run, tiny_run):
+    """A step may lead out of it, the next one starts inside."""
+    run = tiny_run(student_backbone="CML", epochs=20, eval_step=10, learning_rate=0.05, compare_no_kd=False)
+    state = torch.load(run.checkpoint, weights_only=True)["state_dict"]
+    norms = torch.cat([value.norm(dim=1) for name, value in state.items() if "embedding" in name])
+    assert float(norms.max()) < 1.0 + 0.05 * math.sqrt(8) + 1e-6
+
+
 @pytest.mark.parametrize("backbone", ["NeuMF", "MultiVAE"])
 def test_a_backbone_that_names_its_sizes_otherwise_can_be_trained_alone(finished_run, tiny_run, backbone):
     alone = {"epochs": 1, "eval_step": 1, "train_batch_size": 512 if backbone == "MultiVAE" else 32768}

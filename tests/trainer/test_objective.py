@@ -9,9 +9,11 @@ import pytest
 import torch
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
+from recbole.data.interaction import Interaction
 
 from recbole_hetcomp.core import PAD
 from recbole_hetcomp.interactions import Interactions
+from recbole_hetcomp.model.scoring import all_item_scores
 from recbole_hetcomp.model.student.hetcomp import HetComp
 from recbole_hetcomp.trainer.objective import ListwiseObjective, TaughtLists
 
@@ -52,7 +54,7 @@ def error(found: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
 
 
 @pytest.mark.parametrize("draws", [0, 500])
-@pytest.mark.parametrize("backbone", ["BPR", "LightGCN"])
+@pytest.mark.parametrize("backbone", ["BPR", "LightGCN", "CML"])
 def test_the_fused_loss_of_a_dot_product_student_is_that_of_the_plain_path(
     backbone: str, draws: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,6 +63,46 @@ def test_the_fused_loss_of_a_dot_product_student_is_that_of_the_plain_path(
     monkeypatch.setattr(HetComp, "factors", lambda self, users: None)
     assert fused == pytest.approx(float(lesson.loss()), rel=1e-5)
     assert error(fused_gradients, lesson.gradients()) < 1e-5
+
+
+@pytest.mark.parametrize("backbone", ["BPR", "CML", "NeuMF"])
+def test_losses_see_scaled_scores_and_metrics_the_backbones_own(backbone: str) -> None:
+    model = Lesson(student_backbone=backbone, score_scale=3.0).model.eval()
+    users, items = torch.arange(1, 9), torch.arange(1, 41).view(8, 5)
+    expected = 3 * all_item_scores(model.backbone, users, model.n_items)
+    if backbone != "NeuMF":  # which ranks by pairs
+        served = model.full_sort_predict(Interaction({model.USER_ID: users})).view(8, -1)
+        torch.testing.assert_close(3 * served, expected)
+    own, shared = model.scores_of(users, items, shared=torch.tensor([7, 9]))
+    torch.testing.assert_close(model.all_scores(users), expected)
+    torch.testing.assert_close(own, expected.gather(1, items))
+    torch.testing.assert_close(shared, expected[:, [7, 9]])
+    torch.testing.assert_close(model.scores_of_pairs(users, items[:, 0]), expected.gather(1, items[:, :1])[:, 0])
+
+
+def test_bounded_scores_are_scaled_by_default() -> None:
+    assert Lesson().settings.scale == 1.0
+    assert Lesson(student_backbone="CML").settings.scale == 20.0
+    assert Lesson(student_backbone="CML", score_scale=2.5).settings.scale == 2.5
+    assert Lesson(student_backbone="CML", preset="paper").settings.scale == 1.0
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_a_scale_that_orders_nothing_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match=f"score_scale={value} is not allowed"):
+        Lesson(score_scale=value)
+
+
+def test_a_metric_students_step_starts_in_the_unit_ball() -> None:
+    model = Lesson(student_backbone="CML").model
+    tables = model.backbone.user_embedding.weight, model.backbone.item_embedding.weight
+    with torch.no_grad():
+        tables[0].mul_(5)
+        tables[1].mul_(0.1)
+    inside = tables[1].clone()
+    model.before_step()
+    assert float(tables[0].norm(dim=1).max()) == pytest.approx(1.0)
+    assert torch.equal(tables[1], inside)
 
 
 @pytest.mark.parametrize("shared", [True, False])

@@ -6,7 +6,7 @@ from typing import Any
 
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType, get_model
-from torch import Tensor, cat, nn
+from torch import Tensor, arange, cat, nn, ones_like
 from torch.nn.functional import embedding
 
 from recbole_hetcomp.checkpoint import plain_numbers
@@ -24,7 +24,8 @@ from recbole_hetcomp.model.scoring import all_item_scores, clear_cache, pair_sco
 class DistilledStudent(GeneralRecommender):
     """Wraps a RecBole general recommender, the backbone, under the student's own settings.
 
-    Predictions and the base loss are the backbone's; ``all_scores`` and ``scores_of`` are what listwise losses need.
+    Predictions and the base loss are the backbone's; ``all_scores`` and ``scores_of`` are what listwise losses need:
+    the backbone's scores times ``score_scale``.
     """
 
     property_files = ("HetComp",)
@@ -57,14 +58,19 @@ class DistilledStudent(GeneralRecommender):
         default = read_properties("model", "HetComp")["student_backbone"]
         return model_defaults(config.external_config_dict.get("student_backbone", default))
 
+    def before_step(self) -> None:
+        """What a step starts with: CML's points go back into the unit ball, as projected gradient descent wants it."""
+        if type(self.backbone).__name__ == "CML":
+            self.backbone.project()
+
     def all_scores(self, users: Tensor) -> Tensor:
-        """Scores of every item, with gradients, float [B, I].
+        """Scores of every item as the losses see them, with gradients, float [B, I].
 
         Args:
             users: int64 [B].
         """
         clear_cache(self.backbone)
-        return all_item_scores(self.backbone, users, self.n_items)
+        return self.settings.scale * all_item_scores(self.backbone, users, self.n_items)
 
     def factors(self, users: Tensor) -> tuple[Tensor, Tensor] | None:
         """User factors [B, d] and item factors [I, d], with gradients, whose dot product is the score.
@@ -75,7 +81,8 @@ class DistilledStudent(GeneralRecommender):
             users: int64 [B].
         """
         clear_cache(self.backbone)
-        return dot_product_factors(self.backbone, users)
+        factors = dot_product_factors(self.backbone, users)
+        return None if factors is None else (self.settings.scale * factors[0], factors[1])
 
     def scores_of(
         self,
@@ -98,7 +105,7 @@ class DistilledStudent(GeneralRecommender):
         shared = items.new_empty(0) if shared is None else shared
         factors = self.factors(users) if factors is None else factors
         if factors is None:
-            scores = all_item_scores(self.backbone, users, self.n_items)
+            scores = self.settings.scale * all_item_scores(self.backbone, users, self.n_items)
             return scores.gather(1, items), scores[:, shared]
         user_factors, item_factors = factors
         # embedding(), not indexing: with several threads the latter adds up gradients in an order that varies.
@@ -114,7 +121,7 @@ class DistilledStudent(GeneralRecommender):
         """
         factors = self.factors(users)
         if factors is None:
-            return pair_scores(self.backbone, users, items)
+            return self.settings.scale * pair_scores(self.backbone, users, items)
         return (factors[0] * embedding(items, factors[1])).sum(1)
 
     def calculate_loss(self, interaction: Any) -> Tensor:
@@ -153,6 +160,14 @@ def dot_product_factors(backbone: Any, users: Tensor) -> tuple[Tensor, Tensor] |
     if name == "LightGCN":
         user_factors, item_factors = backbone.forward()
         return embedding(users, user_factors), item_factors
+    if name == "CML":  # -|u - i|^2 = 2 u i - |u|^2 - |i|^2
+        user = backbone.get_user_embedding(users)
+        item = backbone.get_item_embedding(arange(backbone.n_items, device=users.device))
+        user_square, item_square = user.square().sum(1, keepdim=True), item.square().sum(1, keepdim=True)
+        return (
+            cat([2 * user, -user_square, -ones_like(user_square)], dim=1),
+            cat([item, ones_like(item_square), item_square], dim=1),
+        )
     return None
 
 
