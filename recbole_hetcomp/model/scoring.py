@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from recbole.data.interaction import Interaction
+from recbole.model.abstract_recommender import AbstractRecommender
 from torch import Tensor, nn
 
 SCORES_AT_ONCE = 1 << 24  # scores of a block of users where no memory budget is given: that of the default one
@@ -43,6 +44,16 @@ def users_at_once(n_items: int, budget: int = SCORES_AT_ONCE) -> int:
 def device_of(model: Any) -> torch.device:
     """Where a recommender computes; one without parameters says so in ``device``."""
     return next((parameter.device for parameter in model.parameters()), torch.device(model.device))
+
+
+def ranks_by_pairs(model: Any) -> bool:
+    """Whether a recommender scores all items no other way than pair by pair, like NeuMF, so that fewer are cheaper.
+
+    >>> from recbole.model.general_recommender import BPR, NeuMF
+    >>> ranks_by_pairs(object.__new__(NeuMF)), ranks_by_pairs(object.__new__(BPR))
+    (True, False)
+    """
+    return type(model).full_sort_predict is AbstractRecommender.full_sort_predict
 
 
 def all_item_scores(model: Any, users: Tensor, n_items: int) -> Tensor:

@@ -219,6 +219,7 @@ def test_other_teacher_settings_are_another_entry(finished_run, tiny_run):
         ("BPR", {"rest_sample_num": 50}),
         ("LightGCN", {"rest_sample_num": 50}),
         ("CML", {"rest_sample_num": 50}),
+        ("NeuMF", {"rest_sample_num": 50, "user_batch_size": 472, "student_config": {"mlp_hidden_size": [4]}}),
         ("BPR", {"discrepancy_gain": "position", "adkt": "global", "snapshot_spacing": "quality"}),
         ("BPR", {"preset": "authors", "user_batch_size": 128}),
         ("BPR", {"use_consistency": False, "teacher_weights": [1.0, 3.0], "embedding_init_std": 0.01}),

@@ -13,7 +13,8 @@ from recbole.data.interaction import Interaction
 
 from recbole_hetcomp.core import PAD
 from recbole_hetcomp.interactions import Interactions
-from recbole_hetcomp.model.scoring import all_item_scores
+from recbole_hetcomp.model.scoring import all_item_scores, pair_scores
+from recbole_hetcomp.model.student import base
 from recbole_hetcomp.model.student.hetcomp import HetComp
 from recbole_hetcomp.trainer.objective import ListwiseObjective, TaughtLists
 
@@ -120,6 +121,20 @@ def test_more_draws_come_closer_to_the_exact_gradient(backbone: str, shared: boo
             found = float(lesson.loss())
     assert errors[1] < errors[0]
     assert found == pytest.approx(value, rel=0.01)
+
+
+def test_a_student_that_ranks_by_pairs_scores_only_what_is_listed_and_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    lesson = Lesson(student_backbone="NeuMF", rest_sample_num=50, student_config={"mlp_hidden_size": [4]})
+    lesson.users, lesson.fine = lesson.users[:20], lesson.fine[:20]
+    lesson.model.eval()  # no dropout
+    found, gradients = float(lesson.loss()), lesson.gradients()
+    scored = []
+    monkeypatch.setattr(base, "pair_scores", lambda *given: scored.append(given[1].shape[0]) or pair_scores(*given))
+    lesson.loss()
+    assert scored == [20 * (3 + 30 + 50)]
+    monkeypatch.setattr(base, "ranks_by_pairs", lambda model: False)
+    assert found == pytest.approx(float(lesson.loss()), rel=1e-5)
+    torch.testing.assert_close(gradients, lesson.gradients(), rtol=1e-4, atol=1e-6)  # the last bias's is 0
 
 
 def test_draws_by_the_catalogues_size() -> None:

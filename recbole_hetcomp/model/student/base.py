@@ -18,7 +18,7 @@ from recbole_hetcomp.config import (
     read_properties,
     read_settings,
 )
-from recbole_hetcomp.model.scoring import all_item_scores, clear_cache, pair_scores
+from recbole_hetcomp.model.scoring import all_item_scores, clear_cache, pair_scores, ranks_by_pairs
 
 
 class DistilledStudent(GeneralRecommender):
@@ -104,6 +104,12 @@ class DistilledStudent(GeneralRecommender):
         """
         shared = items.new_empty(0) if shared is None else shared
         factors = self.factors(users) if factors is None else factors
+        n_own, n_shared = items.shape[1], shared.shape[0]
+        if factors is None and ranks_by_pairs(self.backbone) and n_own + n_shared < self.n_items:
+            wanted = cat((items, shared.expand(len(users), -1)), dim=1)
+            pairs = users.repeat_interleave(n_own + n_shared), wanted.view(-1)
+            scores = self.settings.scale * pair_scores(self.backbone, *pairs).view(wanted.shape)
+            return scores[:, :n_own], scores[:, n_own:]
         if factors is None:
             scores = self.settings.scale * all_item_scores(self.backbone, users, self.n_items)
             return scores.gather(1, items), scores[:, shared]
