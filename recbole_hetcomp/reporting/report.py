@@ -35,8 +35,8 @@ _SEEDS_NOTE = (
     "no randomisation p is below 2/2^n, even before the correction."
 )
 _ABLATION_NOTE = (
-    f"Over users. The effect of a part is {METHOD} less {METHOD} without it: above 0, the part helps; an interval that "
-    "holds 0 does not tell. p: two-sided, Holm over the ablations."
+    f"Over users. The effect is {METHOD} less its variant: above 0, the part that the variant lacks helps, or what the "
+    "variant adds does not; an interval that holds 0 does not tell. p: two-sided, Holm over the variants."
 )
 
 

@@ -104,12 +104,12 @@ def comparison_table(caption: str, rows: pd.DataFrame, note: str, effect: bool =
         caption: what they are.
         rows: of ``Comparisons``.
         note: how to read it.
-        effect: whether the others are ablations, so that the difference is the effect of the missing part.
+        effect: whether the others are variants, so that the difference is the effect of what they lack.
     """
-    first = "effect of the part" if effect else "difference"
+    first = "effect" if effect else "difference"
     cells = pd.DataFrame(
         {
-            "ablation" if effect else f"{METHOD} against": [_part(name) if effect else name for name in rows["other"]],
+            "variant" if effect else f"{METHOD} against": [_part(name) if effect else name for name in rows["other"]],
             "metric": rows["metric"],
             "n": [f"{n:,}" for n in rows["n"]],
             METHOD: [f"{x:.4f}" for x in rows["mean"]],

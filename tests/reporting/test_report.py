@@ -145,9 +145,9 @@ def test_the_other_tables(folder):
     condition = conditions(results.runs)[0]
     comparisons = compare(results, condition, ["recall@50"], 99)
     parts = comparison_table("parts", ablation_rows(comparisons.users, ["recall@50"]), "", effect=True)
-    assert parts.cells["ablation"][0] == "no DKC"
+    assert parts.cells["variant"][0] == "no DKC"
     row = comparisons.find("recall@50", "HetComp (no DKC)")
-    assert parts.cells["effect of the part"][0] == f"{row['difference']:+.4f}".replace("-", "−")
+    assert parts.cells["effect"][0] == f"{row['difference']:+.4f}".replace("-", "−")
     beyond = beyond_table(results, "citeulike-t")
     assert beyond.cells.set_index("model").loc["TeacherEnsemble", "overlap@50"] == "100.0%"
     assert len(beyond.cells) == 6 + 1 + 4 + 2 * 16
