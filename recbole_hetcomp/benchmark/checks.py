@@ -112,10 +112,10 @@ def _check_decided(plan: Plan) -> None:
     students = plan.students
     parts: list[tuple[str, Mapping[str, Any], bool]] = [("settings", plan.settings, False)]
     parts += [("students.settings", students.settings, False), ("tuning.settings", plan.tuning.settings, True)]
-    parts += [(f"students.backbones.{name}.settings", part.settings, True) for name, part in students.backbones.items()]
     for name, part in students.backbones.items():
-        for method, own in (part.methods or {}).items():
-            parts.append((f"students.backbones.{name}.methods.{method}", own, True))
+        place = f"students.backbones.{name}"
+        parts.append((f"{place}.settings", part.settings, True))
+        parts += [(f"{place}.methods.{method}", own, True) for method, own in (part.methods or {}).items()]
     for where, entries in (("students.methods", students.methods), ("baselines", plan.baselines)):
         for name, entry in entries.items():
             parts += [(f"{where}.{name}.settings", entry.settings, True), (f"{where}.{name}.space", entry.space, True)]

@@ -156,10 +156,11 @@ def _own_settings(given: Any, where: str) -> dict[str, Mapping[str, Any]]:
     """Methods with their settings, of names alone or of a mapping."""
     if not isinstance(given, Mapping):
         return {name: {} for name in _names(given, where)}
-    for name, settings in _named(given, where):
+    named = dict(_named(given, where))
+    for name, settings in named.items():
         if not isinstance(settings, Mapping):
             raise TypeError(f"{where}.{name} is {settings!r}: a mapping of settings is needed")
-    return dict(_named(given, where))
+    return named
 
 
 def _entry(name: str, given: Any, where: str) -> Entry:

@@ -63,6 +63,11 @@ class DistilledStudent(GeneralRecommender):
         if type(self.backbone).__name__ == "CML":
             self.backbone.project()
 
+    def _scaled(self, scores: Tensor) -> Tensor:
+        """Scores, or factors of one side, times ``score_scale``; not a copy of them where that is 1."""
+        scale = self.settings.scale
+        return scores if scale == 1.0 else scale * scores
+
     def all_scores(self, users: Tensor) -> Tensor:
         """Scores of every item as the losses see them, with gradients, float [B, I].
 
@@ -70,10 +75,10 @@ class DistilledStudent(GeneralRecommender):
             users: int64 [B].
         """
         clear_cache(self.backbone)
-        return self.settings.scale * all_item_scores(self.backbone, users, self.n_items)
+        return self._scaled(all_item_scores(self.backbone, users, self.n_items))
 
     def factors(self, users: Tensor) -> tuple[Tensor, Tensor] | None:
-        """User factors [B, d] and item factors [I, d], with gradients, whose dot product is the score.
+        """User factors [B, d] and item factors [I, d], with gradients, whose dot product is the score the losses see.
 
         None for a backbone whose scores are no dot products.
 
@@ -82,7 +87,7 @@ class DistilledStudent(GeneralRecommender):
         """
         clear_cache(self.backbone)
         factors = dot_product_factors(self.backbone, users)
-        return None if factors is None else (self.settings.scale * factors[0], factors[1])
+        return None if factors is None else (self._scaled(factors[0]), factors[1])
 
     def scores_of(
         self,
@@ -108,10 +113,10 @@ class DistilledStudent(GeneralRecommender):
         if factors is None and ranks_by_pairs(self.backbone) and n_own + n_shared < self.n_items:
             wanted = cat((items, shared.expand(len(users), -1)), dim=1)
             pairs = users.repeat_interleave(n_own + n_shared), wanted.view(-1)
-            scores = self.settings.scale * pair_scores(self.backbone, *pairs).view(wanted.shape)
+            scores = self.scores_of_pairs(*pairs).view(wanted.shape)
             return scores[:, :n_own], scores[:, n_own:]
         if factors is None:
-            scores = self.settings.scale * all_item_scores(self.backbone, users, self.n_items)
+            scores = self.all_scores(users)
             return scores.gather(1, items), scores[:, shared]
         user_factors, item_factors = factors
         # embedding(), not indexing: with several threads the latter adds up gradients in an order that varies.
@@ -127,7 +132,7 @@ class DistilledStudent(GeneralRecommender):
         """
         factors = self.factors(users)
         if factors is None:
-            return self.settings.scale * pair_scores(self.backbone, users, items)
+            return self._scaled(pair_scores(self.backbone, users, items))
         return (factors[0] * embedding(items, factors[1])).sum(1)
 
     def calculate_loss(self, interaction: Any) -> Tensor:
@@ -159,7 +164,10 @@ class DistilledStudent(GeneralRecommender):
 
 
 def dot_product_factors(backbone: Any, users: Tensor) -> tuple[Tensor, Tensor] | None:
-    """User factors [B, d] and item factors [I, d] whose dot product is the score, or None for other backbones."""
+    """User factors [B, d] and item factors [I, d] whose dot product is the score, or None for other backbones.
+
+    CML's have two places more than its points.
+    """
     name = type(backbone).__name__
     if name == "BPR":
         return backbone.user_embedding(users), backbone.item_embedding.weight
