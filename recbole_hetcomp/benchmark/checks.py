@@ -22,6 +22,8 @@ from recbole_hetcomp.trainer.results import versions
 from recbole_hetcomp.trainer.teaching import teacher_lessons
 from recbole_hetcomp.version import __version__
 
+_ATOMIC = {".inter", ".user", ".item", ".kg", ".link", ".net"}  # RecBole's files of a data set
+
 # What the plan itself decides, under its own keys.
 _DECIDED = {
     "model": "the entry's model",
@@ -154,8 +156,10 @@ def _check_name(name: str, known: Iterable[str], where: str) -> None:
 def _fingerprint(config: Config) -> str:
     """Hash of the data set's atomic files and of the versions of the packages whose code decides a result."""
     digest = hashlib.sha256()
+    suffixes = _ATOMIC | {f".{name}" for name in config["additional_feat_suffix"] or ()}
     for file in sorted(Path(config["data_path"]).glob(f"{config['dataset']}.*")):
-        digest.update(file.name.encode())
-        digest.update(file.read_bytes())
+        if file.suffix in suffixes:  # beside them lie a data card and a config, which names the folder
+            digest.update(file.name.encode())
+            digest.update(file.read_bytes())
     digest.update(f"{__version__} {versions()['recbole']}".encode())
     return digest.hexdigest()[:16]

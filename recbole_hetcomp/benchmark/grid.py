@@ -67,11 +67,27 @@ class Cell:
 
     @cached_property
     def key(self) -> str:
-        """Short name, the same whenever the same model is to be trained in the same way on the same data."""
-        identity = self.plain()
+        """Short name, the same whenever the same model is to be trained in the same way on the same data.
+
+        Drawn settings differ in their last bits from one processor to another; these do not count.
+        """
+        identity = _rounded(self.plain())
         del identity["trial"]
         text = json.dumps(identity, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _rounded(value: Any) -> Any:
+    """JSON data with 12 significant digits of each float.
+
+    >>> _rounded({"learning_rate": 0.021796544919777103, "K": [100]})
+    {'learning_rate': 0.0217965449198, 'K': [100]}
+    """
+    if isinstance(value, dict):
+        return {name: _rounded(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_rounded(part) for part in value]
+    return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
 @dataclass(frozen=True)

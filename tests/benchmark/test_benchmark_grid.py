@@ -139,3 +139,8 @@ def test_more_trials_keep_the_keys_of_those_that_ran():
 def test_keys_are_the_same_on_every_machine_and_day():
     cell = Cell("baseline", "Pop", "Pop", "ml-100k", "0" * 16, "Pop", None, 1, 1, {"b": 1, "a": [1.5, None]})
     assert cell.key == replace(cell, trial=3).key == "c3ce9102cf9b9d21"
+    drawn, elsewhere, other = (
+        replace(cell, settings={"space": [{"learning_rate": rate}]})
+        for rate in (0.021796544919777103, 0.021796544919777127, 0.0217965451)
+    )
+    assert drawn.key == elsewhere.key != other.key

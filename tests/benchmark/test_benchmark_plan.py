@@ -121,6 +121,18 @@ def test_the_fingerprint_is_of_the_data():
     assert len(one) == 16
 
 
+def test_the_fingerprint_is_the_same_wherever_the_data_lies(tmp_path):
+    def fingerprint(folder, interactions):
+        data = tmp_path / folder / "small"
+        data.mkdir(parents=True)
+        (data / "small.inter").write_text("user_id:token\titem_id:token\n" + interactions)
+        (data / "small.yaml").write_text(f"data_path: {data.parent}\n")
+        (data / "small.card.md").write_text(f"made in {folder}\n")
+        return check_plan(make_plan({**CONFIG, "dataset": "small", "data_path": str(data.parent)}))
+
+    assert fingerprint("here", "1\t2\n") == fingerprint("there", "1\t2\n") != fingerprint("other", "1\t3\n")
+
+
 def test_a_file_is_read_with_changes(tmp_path):
     file = tmp_path / "small.yaml"
     file.write_text(
