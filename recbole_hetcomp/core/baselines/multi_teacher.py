@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recbole_hetcomp.core.baselines.common import above_zero, at_least, masked_logsumexp, nothing
+from recbole_hetcomp.core.baselines.common import above_zero, at_least, nothing
 from recbole_hetcomp.core.losses import plackett_luce_nll
 from recbole_hetcomp.core.rankings import PAD
 
@@ -98,15 +98,32 @@ def gated_ranking_loss(
     tensor([1.7918])
     """
     shape = gate.shape  # [B, M]
-    teachers = torch.arange(shape[1], device=scores.device)[:, None]
-    elsewhere = union.first[:, None] & ((union.listed_by[:, None] >> teachers) & 1 == 0)  # [B, M, M * K]
-    others = masked_logsumexp(
-        scores[:, None].expand(elsewhere.shape).flatten(0, 1), elsewhere.flatten(0, 1)
-    )  # [B * M]: all lists at once, as many short steps take longer than a long one
     lowest = nothing(rest.dtype)
-    behind = torch.logaddexp(others.clamp(min=lowest), rest.clamp(min=lowest).repeat_interleave(shape[1]))
+    kinds, logs = _log_masses(scores, union)
+    held = (kinds >> torch.arange(shape[1], device=scores.device)[:, None]) & 1 == 1  # [M, P]
+    others = logs[:, None].masked_fill(held, lowest).logsumexp(dim=2)  # [B, M]
+    behind = torch.logaddexp(others.clamp(min=lowest), rest.clamp(min=lowest)[:, None]).flatten()
     length = scores.shape[1] // shape[1]
     losses = plackett_luce_nll(scores.reshape(-1, length), behind, (union.items != PAD).reshape(-1, length))  # [B * M]
     total = (gate * losses.view(shape)).sum(dim=1)
     entropy = torch.special.entr(gate.clamp(min=torch.finfo(gate.dtype).tiny)).sum(dim=1)  # no infinite slope at 0
     return total - gate_entropy * entropy
+
+
+def _log_masses(scores: Tensor, union: UnionOfLists) -> tuple[Tensor, Tensor]:
+    """Log mass of the items that the same teachers list, so that a sum over the others' items has few terms.
+
+    Args:
+        scores: as in `gated_ranking_loss`, [B, M * K].
+        union: likewise.
+
+    Returns:
+        The kinds of ``listed_by``, int64 [P], and their log masses, [B, P]; `nothing` where a user has no such item.
+    """
+    kinds, kind = union.listed_by.unique(return_inverse=True)
+    lowest = nothing(scores.dtype)
+    hidden = scores.masked_fill(~union.first, lowest)
+    top = hidden.detach().new_full((len(scores), len(kinds)), lowest).scatter_reduce(1, kind, hidden.detach(), "amax")
+    above = (hidden - top.gather(1, kind)).masked_fill(~union.first, lowest)
+    mass = torch.zeros_like(top).scatter_add(1, kind, above.exp())  # 1 or more, or 0 where there is none
+    return kinds, (top + mass.clamp(min=1.0).log()).masked_fill(mass == 0, lowest)
