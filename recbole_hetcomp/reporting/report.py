@@ -85,9 +85,9 @@ def _finding(results: Results, condition: Condition, comparisons: Comparisons, m
     parts = [f"{condition.dataset}, {condition.label}: {METHOD} has {metric} {means[METHOD]:.4f}"]
     if ensemble > 0:
         parts.append(f"{means[METHOD] / ensemble:.1%} of the ensemble's {ensemble:.4f}")
-    if means.get(ALONE, 0) > 0:
-        parts.append(f"{_percent(means[METHOD] / means[ALONE] - 1)} against {ALONE}")
     other = best_other(condition.students(results.runs), metric)
+    if other != ALONE and means.get(ALONE, 0) > 0:
+        parts.append(f"{_percent(means[METHOD] / means[ALONE] - 1)} against {ALONE}")
     if other is not None:
         parts.append(f"{_percent(means[METHOD] / means[other] - 1)} against {other}, the best other method")
         row = comparisons.find(metric, other)

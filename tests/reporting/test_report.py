@@ -12,7 +12,7 @@ from benchmark_output import METHODS, write_benchmark
 
 from recbole_hetcomp.reporting.comparison import compare, conditions
 from recbole_hetcomp.reporting.files import read_results
-from recbole_hetcomp.reporting.report import write_report
+from recbole_hetcomp.reporting.report import findings, write_report
 from recbole_hetcomp.reporting.tables import (
     ablation_rows,
     accuracy_table,
@@ -153,6 +153,19 @@ def test_the_other_tables(folder):
     assert len(beyond.cells) == 6 + 1 + 4 + 2 * 16
     references = reference_table(results, "citeulike-t")
     assert set(references.marks["recall@50"]) == {"", "best", "second"}
+
+
+def test_the_findings_name_each_other_method_once(folder):
+    results = read_results(folder)
+    condition = conditions(results.runs)[0]
+    compared = {condition: compare(results, condition, ["recall@50"], 99)}
+    first, *_ = findings(results, compared, "recall@50")
+    assert first.count("against") == 2
+    assert "against NoKD," in first
+    runs = results.runs[(results.runs["role"] != "student") | results.runs["method"].isin(["NoKD", "HetComp"])]
+    alone, *_ = findings(type(results)(**{**vars(results), "runs": runs}), compared, "recall@50")
+    assert alone.count("against") == 1
+    assert "against NoKD, the best other method (significant" in alone
 
 
 def test_equal_means_share_a_mark(folder):
