@@ -64,7 +64,11 @@ class Processes:
             folder.prepare(self.place)
             log = open(folder.path / LOG, "a", encoding="utf-8")  # noqa: SIM115 (closed below; the child keeps its own)
             process = subprocess.Popen(
-                cell_command(folder.path), stdout=log, stderr=subprocess.STDOUT, env=self._environment()
+                cell_command(folder.path),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=folder.path,  # Python looks for modules where it starts: no file of the caller's hides one
+                env=self._environment(),
             )
             log.close()
             self.running[cell.key] = process
@@ -83,7 +87,8 @@ class Processes:
     def _environment(self) -> dict[str, str]:
         """The environment of a cell: its threads, and where this package is if it is not installed."""
         package = str(Path(__file__).resolve().parents[2])
-        path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
+        given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+        path = os.pathsep.join([package, *map(os.path.abspath, given)])
         threads = str(self.place.threads)
         return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
 

@@ -74,6 +74,18 @@ def test_everything_runs_once_and_nothing_when_started_again(tmp_path, stub):
     assert "0 to run" in describe(grid, tmp_path)
 
 
+def test_a_file_where_the_benchmark_is_started_hides_no_module_of_a_cell(tmp_path, stub, monkeypatch):
+    (tmp_path / "json.py").write_text("raise SystemExit('hidden')\n")
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "mine")
+    stub()
+    benchmark = Benchmark(grid_of(), tmp_path)
+    benchmark.run()
+    assert benchmark.write_failures() == []
+    assert benchmark.processes._environment()["PYTHONPATH"].endswith(f"{os.pathsep}{tmp_path / 'mine'}")
+
+
 def test_the_plan_says_what_is_to_be_run(tmp_path):
     grid = grid_of()
     first, second, third = stages(grid, tmp_path)
