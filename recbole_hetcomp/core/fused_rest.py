@@ -39,9 +39,9 @@ def fused_rest_logsumexp(
 
     .. math:: R_u = \log \sum_{i \in rest_u} e^{f(u, i)}
 
-    Where a [batch, items] tensor would not stay in cache, the backward pass scores the catalogue again instead of
-    keeping it. Value and gradients are those of `rest_logsumexp`, or of `shared_rest_logsumexp` where ``sample`` is
-    given. Double backward is not supported.
+    The backward pass scores the catalogue again instead of keeping a [batch, items] tensor. Value and gradients are
+    those of `rest_logsumexp`, or of `shared_rest_logsumexp` where ``sample`` is given. Double backward is not
+    supported.
     Source: method sections 5 and 6.
 
     Args:
@@ -63,7 +63,7 @@ def fused_rest_logsumexp(
 
 
 class _FusedRest(torch.autograd.Function):
-    """The rest's log mass; the backward pass computes a mass anew that is too large to keep."""
+    """The rest's log mass; the backward pass computes the mass anew."""
 
     @staticmethod
     def forward(
@@ -79,13 +79,9 @@ class _FusedRest(torch.autograd.Function):
         users = user_factors.to(kind)
         rest = rest_of(item_factors.to(kind), excluded, first_item, budget, sample)
         result = users.new_empty(len(users))
-        mass = None
         for block in user_blocks(len(users), 1, rest.rows):
-            mass = rest.mass(users[block], block)
-            result[block] = rest.log(mass, block)
+            result[block] = rest.log(rest.mass(users[block], block), block)
         ctx.save_for_backward(user_factors, item_factors, excluded)
-        small = mass is not None and mass.kept is not None and mass.kept.numel() <= _CACHED_ELEMENTS
-        ctx.whole = (rest, mass) if small and len(users) <= rest.rows else None
         ctx.settings = first_item, budget, sample
         return result.to(user_factors.dtype)
 
@@ -95,11 +91,10 @@ class _FusedRest(torch.autograd.Function):
         user_factors, item_factors, excluded = ctx.saved_tensors
         kind = torch.promote_types(user_factors.dtype, torch.float32)
         users, grad = user_factors.to(kind), grad.to(kind)
-        whole, ctx.whole = ctx.whole, None  # used up below: a second backward pass scores again
-        rest = rest_of(item_factors.to(kind), excluded, *ctx.settings) if whole is None else whole[0]
+        rest = rest_of(item_factors.to(kind), excluded, *ctx.settings)
         user_grad = torch.zeros_like(users)
         for block in user_blocks(len(users), 1, rest.rows):
-            mass = rest.mass(users[block], block) if whole is None else whole[1]
+            mass = rest.mass(users[block], block)
             nothing = excluded[block, :0]
             rest.add_gradients(mass, block, nothing, nothing.to(kind), grad[block], user_grad[block])
         item_grad = rest.item_gradients().to(item_factors.dtype).contiguous()

@@ -208,7 +208,7 @@ def test_the_rest_alone_and_its_gradients_are_those_of_the_plain_path(budget: in
     torch.testing.assert_close(found, expected)
     weight = torch.randn(70, dtype=torch.float64, generator=generator)
     theirs = torch.autograd.grad((weight * expected).sum(), (users, items))
-    for _ in range(2):  # the first pass may use up what was kept for it
+    for _ in range(2):  # the first pass uses nothing up
         ours = torch.autograd.grad((weight * found).sum(), (users, items), retain_graph=True)
         for one, other in zip(ours, theirs):
             torch.testing.assert_close(one, other)
