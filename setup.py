@@ -68,8 +68,9 @@ setup(
             "hyperopt>=0.2.5",
         ],
         "test": [
-            "pytest>=7",
-            "pytest-xdist>=3",
+            "pytest==8.4.2",  # xdist 3.8 does not keep groups of tests together under pytest 9.2
+            "pytest-xdist==3.8.0",
+            "pytest-timeout==2.4.0",
             "hypothesis>=6",
             "ruff==0.14.4",
             "mypy==1.18.2",

@@ -29,6 +29,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.xdist_group(str(item.path) if alone else "ray"))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
+    """Refuse to run where xdist would scatter the groups: two processes' Rays get in each other's way."""
+    scattered = [name for name in ids if "@" not in name.rpartition("]")[2]]
+    if node.config.option.dist == "loadgroup" and scattered:
+        pytest.exit(f"pytest {pytest.__version__} loses xdist's groups, of {scattered[0]} for example", returncode=4)
+
+
 class Messages(logging.Handler):
     """Keeps the text of every record."""
 

@@ -4,7 +4,7 @@
 def test_a_ray_worker_knows_the_models_once_it_imports_the_plugin(tmp_path):
     import ray
 
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False)
     try:
 
         @ray.remote
