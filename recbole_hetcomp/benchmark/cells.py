@@ -25,7 +25,17 @@ from recbole.utils import ModelType, get_model, get_trainer, init_seed
 from safetensors.torch import save_file
 
 import recbole_hetcomp  # noqa: F401 (registers the plugin)
-from recbole_hetcomp.benchmark.folder import CELL, LISTS, PER_USER, RESULT, CellFolder, Place, only_one, read_json
+from recbole_hetcomp.benchmark.folder import (
+    CELL,
+    LISTS,
+    PER_USER,
+    RESULT,
+    CellFolder,
+    Place,
+    only_one,
+    read_json,
+    record_error,
+)
 from recbole_hetcomp.benchmark.folder import write_json as write
 from recbole_hetcomp.benchmark.grid import Cell
 from recbole_hetcomp.benchmark.measure import (
@@ -196,11 +206,17 @@ def run_cell(folder: Path) -> None:
 
     Raises:
         FileNotFoundError: the folder has no ``cell.json``.
+        RuntimeError: the benchmark was started by a package that names the cell otherwise.
     """
     order = read_json(folder / CELL)
     if order is None:
         raise FileNotFoundError(f"{folder / CELL} does not exist or is damaged")
     cell, place = Cell(**order["cell"]), Place(**order["place"])
+    if cell.key != folder.name:
+        raise RuntimeError(
+            f"this process takes the cell for {cell.key}, the benchmark for {folder.name}: recbole_hetcomp has changed "
+            "since the benchmark was started; stop it, and the same command goes on"
+        )
     done = CellFolder(folder.parent.parent, cell)
     with only_one(folder):
         if done.result() is not None:
@@ -246,7 +262,7 @@ def main() -> int:
         order = read_json(folder / CELL)
         if order is not None:
             cell = Cell(**{field.name: order["cell"][field.name] for field in fields(Cell)})
-            CellFolder(folder.parent.parent, cell).fail(f"{type(error).__name__}: {error}", traceback.format_exc())
+            record_error(folder, cell, f"{type(error).__name__}: {error}", traceback.format_exc())
         return 1
     return 0
 

@@ -76,11 +76,13 @@ class CellFolder:
 
     def fail(self, message: str, details: str = "") -> None:
         """Record an error."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_json(
-            self.path / ERROR,
-            {"key": self.cell.key, "cell": self.cell.label, "error": message, "details": details},
-        )
+        record_error(self.path, self.cell, message, details)
+
+
+def record_error(folder: Path, cell: Cell, message: str, details: str = "") -> None:
+    """Write ``error.json`` into the folder of a cell."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / ERROR, {"key": cell.key, "cell": cell.label, "error": message, "details": details})
 
 
 def read_json(file: Path) -> dict[str, Any] | None:

@@ -142,7 +142,8 @@ def accuracy_against_parameters(results: Results, dataset: str, backbone: str, m
         )
         line.set_label(name)
         handles.append(line)
-    handles += _others(axes, runs, metric)
+    below = _far_below(students, runs, metric)
+    handles += _others(axes, runs[~runs.set_index(["role", "method"]).index.isin(below.index)], metric)
     axes.set_xscale("log")
     axes.margins(x=0.08)
     axes.set_xlabel("parameters")
@@ -152,11 +153,13 @@ def accuracy_against_parameters(results: Results, dataset: str, backbone: str, m
         f"Test {metric} against the number of parameters (logarithmic), {dataset}, {backbone} students of dimension "
         f"{', '.join(f'{d:g}' for d in sorted(students['dimension'].unique()))}; bars: s.d. over seeds."
     )
+    if not below.empty:
+        caption += f" Below the picture: {', '.join(f'{name} {mean:.4f}' for (_, name), mean in below.items())}."
     return _picture(figure, f"size-{plain_name(dataset)}-{plain_name(backbone)}", caption)
 
 
 def _others(axes: Any, runs: pd.DataFrame, metric: str) -> list[Any]:
-    """The ensemble as a line; teachers and RecBole's recommenders as points."""
+    """The ensemble as a line; teachers and RecBole's recommenders as points with their names."""
     handles: list[Any] = []
     ensemble = runs.loc[runs["role"] == "ensemble", metric].mean()
     if not np.isnan(ensemble):
@@ -167,7 +170,18 @@ def _others(axes: Any, runs: pd.DataFrame, metric: str) -> list[Any]:
         if not means.empty:
             points = axes.scatter(means["parameters"], means[metric], marker=marker, s=45, color=GREY, label=label)
             handles.append(points)
+        for name, (x, y) in means.iterrows():
+            axes.annotate(name, (x, y), (5, 0), textcoords="offset points", va="center", color=GREY, fontsize=7)
     return handles
+
+
+def _far_below(students: pd.DataFrame, runs: pd.DataFrame, metric: str) -> pd.Series:
+    """Means, by role and name, of recommenders so far below students and ensemble that they would squeeze them."""
+    shown = [students[metric].min(), students[metric].max(), *runs.loc[runs["role"] == "ensemble", metric].dropna()]
+    least = min(shown) - (max(shown) - min(shown))
+    others = runs[runs["role"].isin(["teacher", "baseline"]) & (runs["parameters"] > 0)]
+    means = others.groupby(["role", "method"], sort=False)[metric].mean()
+    return means[means < least]
 
 
 def user_gains(results: Results, condition: Condition, metric: str) -> Picture | None:

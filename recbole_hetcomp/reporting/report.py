@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pandas as pd
@@ -10,18 +9,16 @@ import pandas as pd
 from recbole_hetcomp.config import PLACE_KEYS
 from recbole_hetcomp.reporting import plots, tables
 from recbole_hetcomp.reporting.comparison import (
-    ALONE,
-    ALPHA,
     BOOTSTRAPPED_USERS,
     METHOD,
     Comparisons,
     Condition,
-    best_other,
     compare,
     conditions,
 )
 from recbole_hetcomp.reporting.document import Block, Points, Section, Table, write_document
 from recbole_hetcomp.reporting.files import Results, read_results
+from recbole_hetcomp.reporting.findings import findings
 from recbole_hetcomp.trainer.results import versions
 
 _USERS_NOTE = (
@@ -59,7 +56,7 @@ def write_report(folder: str | Path, metric: str = "recall@50", resamples: int =
         raise ValueError(f"metric {metric!r} was not measured; there are: {', '.join(results.metrics) or 'none'}")
     main = [metric, *(m for m in results.metrics if m == f"ndcg@{metric.split('@')[1]}" and m != metric)]
     compared = {condition: compare(results, condition, main, resamples) for condition in conditions(results.runs)}
-    sections = [Section("Findings", [Points(tuple(findings(results, compared, metric)))])]
+    sections = [Section("Findings", findings(results, compared, main))]
     notes = [*results.missing, *dict.fromkeys(n for each in compared.values() for n in each.notes)]
     if notes:
         sections.append(Section("What is missing", [Points(tuple(notes))]))
@@ -67,61 +64,6 @@ def write_report(folder: str | Path, metric: str = "recall@50", resamples: int =
         sections += _dataset(results, dataset, compared, metric, main, resamples)
     sections.append(_origin(results))
     write_document(Path(folder), "report", "Comparison of distillation methods", sections)
-
-
-def findings(results: Results, compared: dict[Condition, Comparisons], metric: str) -> list[str]:
-    """What the tables say of HetComp, a sentence a condition, and from which size on it is as good as the ensemble."""
-    found = []
-    for condition, comparisons in compared.items():
-        means = condition.students(results.runs).groupby("method", sort=False)[metric].mean()
-        if METHOD in means and not math.isnan(means[METHOD]):
-            found.append(_finding(results, condition, comparisons, means, metric))
-    found += _sizes(results, compared, metric)
-    return found or [f"{METHOD} was not run."]
-
-
-def _finding(results: Results, condition: Condition, comparisons: Comparisons, means: pd.Series, metric: str) -> str:
-    ensemble = tables.ensemble_rows(results.runs, condition.dataset)[metric].mean()
-    parts = [f"{condition.dataset}, {condition.label}: {METHOD} has {metric} {means[METHOD]:.4f}"]
-    if ensemble > 0:
-        parts.append(f"{means[METHOD] / ensemble:.1%} of the ensemble's {ensemble:.4f}")
-    other = best_other(condition.students(results.runs), metric)
-    if other != ALONE and means.get(ALONE, 0) > 0:
-        parts.append(f"{_percent(means[METHOD] / means[ALONE] - 1)} against {ALONE}")
-    if other is not None:
-        parts.append(f"{_percent(means[METHOD] / means[other] - 1)} against {other}, the best other method")
-        row = comparisons.find(metric, other)
-        if row is not None:
-            verdict = "significant" if row["p_t_holm"] < ALPHA else "not significant"
-            p = tables.p_value(row["p_t_holm"])
-            parts[-1] += f" ({verdict} over {row['n']:,} users, t-test, Holm: p {p if p[0] == '<' else '= ' + p})"
-    return ", ".join(parts) + "."
-
-
-def _percent(share: float) -> str:
-    return f"{share:+.1%}".replace("-", "−")
-
-
-def _sizes(results: Results, compared: dict[Condition, Comparisons], metric: str) -> list[str]:
-    """The smallest dimensions at which HetComp keeps 90 and 100 % of the ensemble's accuracy."""
-    found = []
-    for dataset, backbone in dict.fromkeys((one.dataset, one.backbone) for one in compared):
-        ensemble = tables.ensemble_rows(results.runs, dataset)[metric].mean()
-        runs = results.runs
-        own = runs[(runs["dataset"] == dataset) & (runs["backbone"] == backbone) & (runs["method"] == METHOD)]
-        means = own.groupby("dimension")[metric].mean().dropna()
-        if math.isnan(ensemble) or means.empty:
-            continue
-        said = []
-        for share in (0.9, 1.0):
-            enough = means.index[means >= share * ensemble]
-            said.append(f"{share:.0%} at {'dimension ' + format(enough.min(), 'g') if len(enough) else 'none of them'}")
-        tried = ", ".join(f"{d:g}" for d in means.index)
-        found.append(
-            f"{dataset}, {backbone}: of the dimensions tried ({tried}), the smallest that keeps a share of the "
-            f"ensemble's {metric}: {'; '.join(said)}."
-        )
-    return found
 
 
 def _dataset(

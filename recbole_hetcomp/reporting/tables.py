@@ -13,7 +13,7 @@ from recbole_hetcomp.reporting.comparison import ALPHA, METHOD, Comparisons, Con
 from recbole_hetcomp.reporting.document import Table
 from recbole_hetcomp.reporting.files import COSTS, Results
 
-_NONE = "–"
+NONE = "–"  # a number that is not known
 _LONGEST = 80  # characters of a setting's value
 _COST_NAMES = {"parameters": "parameters", "bytes": "MB", "train_seconds": "training s", "latency_ms": "latency ms"}
 _ACCURACY_NOTE = (
@@ -63,7 +63,7 @@ def accuracy_table(results: Results, condition: Condition, comparisons: Comparis
                 "method": name,
                 "seeds": str(own["seed"].nunique()),
                 **_scores(own, results.metrics),
-                "of ensemble": _share(own[metric].mean(), ensemble[metric].mean()),
+                "of ensemble": share_of(own[metric].mean(), ensemble[metric].mean()),
                 **_costs(own),
             }
             for name, own in [*above, *below]
@@ -115,7 +115,7 @@ def comparison_table(caption: str, rows: pd.DataFrame, note: str, effect: bool =
             METHOD: [f"{x:.4f}" for x in rows["mean"]],
             "other": [f"{x:.4f}" for x in rows["other_mean"]],
             first: [_signed(x) for x in rows["difference"]],
-            "relative": ["–" if math.isnan(x) else f"{x:+.1%}".replace("-", "−") for x in rows["relative"]],
+            "relative": [gain(x) for x in rows["relative"]],
             "95 % interval": [f"[{_signed(a)}, {_signed(b)}]" for a, b in zip(rows["low"], rows["high"])],
             "d_z": [_effect(x) for x in rows["d_z"]],
             "better / equal / worse": [
@@ -217,6 +217,15 @@ def flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def gain(share: float) -> str:
+    """A relative difference as text.
+
+    >>> gain(0.0312), gain(-0.2), gain(float("nan"))
+    ('+3.1%', '−20.0%', '–')
+    """
+    return NONE if math.isnan(share) else f"{share:+.1%}".replace("-", "−")
+
+
 def p_value(p: float) -> str:
     """A p-value as text.
 
@@ -224,7 +233,7 @@ def p_value(p: float) -> str:
     ('0.031', '<0.001', '–')
     """
     if math.isnan(p):
-        return _NONE
+        return NONE
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
@@ -255,7 +264,7 @@ def mean_and_spread(values: pd.Series) -> str:
     """
     known = values.dropna()
     if known.empty:
-        return _NONE
+        return NONE
     return f"{known.mean():.4f}" + (f" ± {known.std(ddof=1):.4f}" if len(known) > 1 else "")
 
 
@@ -264,23 +273,28 @@ def _costs(own: pd.DataFrame) -> dict[str, str]:
     found = {}
     for cost in COSTS:
         mean = own[cost].mean() / (1e6 if cost == "bytes" else 1) if cost in own else math.nan
-        found[_COST_NAMES[cost]] = _NONE if math.isnan(mean) else shown[cost].format(mean)
+        found[_COST_NAMES[cost]] = NONE if math.isnan(mean) else shown[cost].format(mean)
     return found
 
 
-def _share(mean: float, ensemble: float) -> str:
-    return _NONE if math.isnan(mean) or math.isnan(ensemble) or ensemble == 0 else f"{mean / ensemble:.1%}"
+def share_of(mean: float, ensemble: float) -> str:
+    """Share of the ensemble's accuracy.
+
+    >>> share_of(0.27, 0.3), share_of(0.27, float("nan"))
+    ('90.0%', '–')
+    """
+    return NONE if math.isnan(mean) or math.isnan(ensemble) or ensemble == 0 else f"{mean / ensemble:.1%}"
 
 
 def _measure(column: str, values: pd.Series) -> str:
     mean = values.mean()
     if math.isnan(mean):
-        return _NONE
+        return NONE
     measure = column.split("@")[0]
     if measure == "averagepopularity":
         return f"{mean:,.1f}"
     if measure in ("popularitylift", "itemcoverage", "overlap"):
-        return (f"{mean:+.1%}" if measure == "popularitylift" else f"{mean:.1%}").replace("-", "−")
+        return gain(mean) if measure == "popularitylift" else f"{mean:.1%}"
     return f"{mean:.3f}"
 
 

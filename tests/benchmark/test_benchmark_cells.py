@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,8 +11,8 @@ import torch
 from recbole.quick_start import run_recbole
 from recbole.trainer import Trainer
 
-from recbole_hetcomp.benchmark.cells import Work
-from recbole_hetcomp.benchmark.folder import PER_USER, Place
+from recbole_hetcomp.benchmark.cells import Work, main
+from recbole_hetcomp.benchmark.folder import CELL, ERROR, PER_USER, Place, read_json, write_json
 from recbole_hetcomp.benchmark.grid import Cell
 from recbole_hetcomp.benchmark.measure import is_per_user, stored_bytes
 from recbole_hetcomp.config import read_properties
@@ -115,6 +117,19 @@ def test_bytes_are_those_of_what_is_kept(tmp_path):
     linear = torch.nn.Linear(3, 2)
     linear.type = None
     assert stored_bytes(linear) == 4 * (6 + 2)
+
+
+def test_a_cell_that_the_benchmark_knows_by_another_key_is_refused(tmp_path, monkeypatch):
+    folder = tmp_path / "cells" / "key-of-an-earlier-package"
+    folder.mkdir(parents=True)
+    cell = cell_of("baseline", "Pop")
+    write_json(folder / CELL, {"cell": cell.plain(), "place": vars(Place(str(tmp_path / "store"), None, 1))})
+    monkeypatch.setattr(sys, "argv", ["cells", str(folder)])
+    assert main() == 1
+    error = read_json(folder / ERROR)["error"]
+    assert f"takes the cell for {cell.key}, the benchmark for {folder.name}" in error
+    assert "has changed since the benchmark was started" in error
+    assert [path.name for path in (tmp_path / "cells").iterdir()] == [folder.name]
 
 
 def test_metrics_with_a_value_for_each_user():

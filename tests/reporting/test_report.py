@@ -12,13 +12,16 @@ from benchmark_output import METHODS, write_benchmark
 
 from recbole_hetcomp.reporting.comparison import compare, conditions
 from recbole_hetcomp.reporting.files import read_results
-from recbole_hetcomp.reporting.report import findings, write_report
+from recbole_hetcomp.reporting.findings import findings
+from recbole_hetcomp.reporting.plots import accuracy_against_parameters
+from recbole_hetcomp.reporting.report import write_report
 from recbole_hetcomp.reporting.tables import (
     ablation_rows,
     accuracy_table,
     beyond_table,
     comparison_table,
     mean_and_spread,
+    p_value,
     reference_table,
     significance,
 )
@@ -155,17 +158,45 @@ def test_the_other_tables(folder):
     assert set(references.marks["recall@50"]) == {"", "best", "second"}
 
 
-def test_the_findings_name_each_other_method_once(folder):
+def test_the_findings_are_those_of_the_tables(folder):
     results = read_results(folder)
     condition = conditions(results.runs)[0]
-    compared = {condition: compare(results, condition, ["recall@50"], 99)}
-    first, *_ = findings(results, compared, "recall@50")
-    assert first.count("against") == 2
-    assert "against NoKD," in first
+    comparisons = compare(results, condition, ["recall@50", "ndcg@50"], 99)
+    table, sizes = findings(results, {condition: comparisons}, ["recall@50", "ndcg@50"])
+    assert list(table.cells["metric"]) == ["recall@50", "ndcg@50"]
+    first, means = table.cells.iloc[0], condition.students(results.runs).groupby("method")["recall@50"].mean()
+    other = max(METHODS, key=lambda name: -1 if name == "HetComp" else means[name])
+    row = comparisons.find("recall@50", other)
+    assert first["HetComp"].split()[0] == f"{means['HetComp']:.4f}"
+    assert first["best other"] == f"{other} {means[other]:.4f}"
+    assert first["against it"] == f"{means['HetComp'] / means[other] - 1:+.1%}".replace("-", "−")
+    assert first["against NoKD"] == f"{means['HetComp'] / means['NoKD'] - 1:+.1%}".replace("-", "−")
+    assert first["p"] == p_value(row["p_t_holm"])
+    assert [text.count("ensemble's") for text in sizes.points] == [1, 1]
+
+
+def test_the_student_alone_can_be_the_best_other(folder):
+    results = read_results(folder)
     runs = results.runs[(results.runs["role"] != "student") | results.runs["method"].isin(["NoKD", "HetComp"])]
-    alone, *_ = findings(type(results)(**{**vars(results), "runs": runs}), compared, "recall@50")
-    assert alone.count("against") == 1
-    assert "against NoKD, the best other method (significant" in alone
+    fewer = type(results)(**{**vars(results), "runs": runs})
+    condition = conditions(runs)[0]
+    table, _ = findings(fewer, {condition: compare(fewer, condition, ["recall@50"], 99)}, ["recall@50"])
+    (line,) = table.cells.to_dict("records")
+    assert line["best other"].startswith("NoKD ")
+    assert line["against it"] == line["against NoKD"]
+
+
+def test_what_is_far_below_does_not_squeeze_the_picture(folder):
+    results = read_results(folder)
+    runs = results.runs.copy()
+    runs["recall@50"] = (runs["method"] != "ItemKNN") * 0.249 + 0.001
+    condition = conditions(runs)[0]
+    low = type(results)(**{**vars(results), "runs": runs})
+    picture = accuracy_against_parameters(low, condition.dataset, condition.backbone, "recall@50")
+    assert picture.caption.endswith("Below the picture: ItemKNN 0.0010.")
+    runs["recall@50"] = 0.2
+    picture = accuracy_against_parameters(low, condition.dataset, condition.backbone, "recall@50")
+    assert picture.caption.endswith("bars: s.d. over seeds.")
 
 
 def test_equal_means_share_a_mark(folder):
@@ -242,7 +273,7 @@ def test_two_data_sets_and_another_metric(tmp_path):
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "## a\n" in text
     assert "## b c\n" in text
-    assert "HetComp has ndcg@10" in text
+    assert "| b c, BPR, dimension 4 | ndcg@10" in text
     assert "(report_pictures/size-b_c-BPR.png)" in text
 
 
