@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -32,7 +32,7 @@ def findings(results: Results, compared: Mapping[Condition, Comparisons], metric
         line
         for condition, comparisons in compared.items()
         for metric in metrics
-        for line in _lines(results, condition, comparisons, metric)
+        if (line := _line(results, condition, comparisons, metric)) is not None
     ]
     if not lines:
         return [Points((f"{METHOD} was not run.",))]
@@ -41,18 +41,18 @@ def findings(results: Results, compared: Mapping[Condition, Comparisons], metric
     return [*found, Points(sizes)] if sizes else found
 
 
-def _lines(results: Results, condition: Condition, comparisons: Comparisons, metric: str) -> Iterator[dict[str, str]]:
-    """The line of a condition, if HetComp has the metric."""
+def _line(results: Results, condition: Condition, comparisons: Comparisons, metric: str) -> dict[str, str] | None:
+    """The line of a condition; None where HetComp does not have the metric."""
     students = condition.students(results.runs)
     means = students.groupby("method", sort=False)[metric].mean()
     own = means.get(METHOD, math.nan)
     if math.isnan(own):
-        return
+        return None
     other = best_other(students, metric)
     row = None if other is None else comparisons.find(metric, other)
     gain = _gain(own, math.nan if other is None else means[other]) if row is None else tables.gain(row["relative"])
     mark = tables.significance(students, comparisons, metric)
-    yield {
+    return {
         "students": f"{condition.dataset}, {condition.label}",
         "metric": metric,
         METHOD: f"{own:.4f}" + (f" {mark}" if mark else ""),
