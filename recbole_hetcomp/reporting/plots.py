@@ -176,12 +176,12 @@ def _others(axes: Any, runs: pd.DataFrame, metric: str) -> list[Any]:
 
 
 def _far_below(students: pd.DataFrame, runs: pd.DataFrame, metric: str) -> pd.Series:
-    """Means, by role and name, of recommenders so far below students and ensemble that they would squeeze them."""
-    shown = [students[metric].min(), students[metric].max(), *runs.loc[runs["role"] == "ensemble", metric].dropna()]
-    least = min(shown) - (max(shown) - min(shown))
-    others = runs[runs["role"].isin(["teacher", "baseline"]) & (runs["parameters"] > 0)]
-    means = others.groupby(["role", "method"], sort=False)[metric].mean()
-    return means[means < least]
+    """Means, by role and name, of RecBole's recommenders so far below all else that they would squeeze the picture."""
+    means = runs[runs["parameters"] > 0].groupby(["role", "method"], sort=False)[metric].mean()
+    roles = means.index.get_level_values("role")
+    shown = [students[metric].min(), students[metric].max(), *means[roles.isin(["teacher", "ensemble"])].dropna()]
+    baselines = means[roles == "baseline"]
+    return baselines[baselines < min(shown) - (max(shown) - min(shown))]
 
 
 def user_gains(results: Results, condition: Condition, metric: str) -> Picture | None:
