@@ -174,13 +174,17 @@ class Benchmark:
         if not self.failures:
             file.unlink(missing_ok=True)
             return []
-        table = pd.DataFrame(
-            [{"cell": cell.label, "key": key, "error": message} for key, (cell, message) in self.failures.items()]
-        )
+        failed = sorted(self.failures.values(), key=lambda failure: _order_of(failure[0]))  # not as they happened
+        table = pd.DataFrame([{"cell": cell.label, "key": cell.key, "error": message} for cell, message in failed])
         write_whole(file, lambda path: table.to_csv(path, index=False))
         return [f"{len(table)} cells failed; the same command tries them again:"] + [
-            f"  {cell.label}: {message} ({self.root / 'cells' / key})" for key, (cell, message) in self.failures.items()
+            f"  {cell.label}: {message} ({self.root / 'cells' / cell.key})" for cell, message in failed
         ]
+
+
+def _order_of(cell: Cell) -> tuple[str, str, str, int, int, int]:
+    """Where a cell stands in a list."""
+    return cell.role, cell.method, cell.backbone or "", cell.dimension or 0, cell.seed, cell.trial or 0
 
 
 def needs_teachers(cell: Cell) -> bool:
