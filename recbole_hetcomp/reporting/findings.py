@@ -50,7 +50,7 @@ def _line(results: Results, condition: Condition, comparisons: Comparisons, metr
         return None
     other = best_other(students, metric)
     row = None if other is None else comparisons.find(metric, other)
-    gain = _gain(own, math.nan if other is None else means[other]) if row is None else tables.gain(row["relative"])
+    theirs = math.nan if other is None else means[other]
     mark = tables.significance(students, comparisons, metric)
     return {
         "students": f"{condition.dataset}, {condition.label}",
@@ -58,8 +58,8 @@ def _line(results: Results, condition: Condition, comparisons: Comparisons, metr
         METHOD: f"{own:.4f}" + (f" {mark}" if mark else ""),
         "of ensemble": tables.share_of(own, tables.ensemble_rows(results.runs, condition.dataset)[metric].mean()),
         f"against {ALONE}": _gain(own, means.get(ALONE, math.nan)),
-        "best other": tables.NONE if other is None else f"{other} {means[other]:.4f}",
-        "against it": gain,
+        "best other": tables.NONE if other is None else f"{other} {theirs:.4f}",
+        "against it": _gain(own, theirs) if row is None else tables.gain(row["relative"]),
         "p": tables.NONE if row is None else tables.p_value(row["p_t_holm"]),
     }
 

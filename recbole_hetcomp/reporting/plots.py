@@ -143,7 +143,7 @@ def accuracy_against_parameters(results: Results, dataset: str, backbone: str, m
         line.set_label(name)
         handles.append(line)
     below = _far_below(students, runs, metric)
-    handles += _others(axes, runs[~runs.set_index(["role", "method"]).index.isin(below.index)], metric)
+    handles += _others(axes, runs[(runs["role"] != "baseline") | ~runs["method"].isin(below.index)], metric)
     axes.set_xscale("log")
     axes.margins(x=0.08)
     axes.set_xlabel("parameters")
@@ -154,7 +154,7 @@ def accuracy_against_parameters(results: Results, dataset: str, backbone: str, m
         f"{', '.join(f'{d:g}' for d in sorted(students['dimension'].unique()))}; bars: s.d. over seeds."
     )
     if not below.empty:
-        caption += f" Below the picture: {', '.join(f'{name} {mean:.4f}' for (_, name), mean in below.items())}."
+        caption += f" Below the picture: {', '.join(f'{name} {mean:.4f}' for name, mean in below.items())}."
     return _picture(figure, f"size-{plain_name(dataset)}-{plain_name(backbone)}", caption)
 
 
@@ -176,11 +176,11 @@ def _others(axes: Any, runs: pd.DataFrame, metric: str) -> list[Any]:
 
 
 def _far_below(students: pd.DataFrame, runs: pd.DataFrame, metric: str) -> pd.Series:
-    """Means, by role and name, of RecBole's recommenders so far below all else that they would squeeze the picture."""
-    means = runs[runs["parameters"] > 0].groupby(["role", "method"], sort=False)[metric].mean()
-    roles = means.index.get_level_values("role")
-    shown = [students[metric].min(), students[metric].max(), *means[roles.isin(["teacher", "ensemble"])].dropna()]
-    baselines = means[roles == "baseline"]
+    """Means of RecBole's recommenders that are so far below all else that they would squeeze the picture."""
+    rows = runs[runs["parameters"] > 0]
+    taught = rows[rows["role"].isin(["teacher", "ensemble"])].groupby("method")[metric].mean().dropna()
+    shown = [students[metric].min(), students[metric].max(), *taught]
+    baselines = rows[rows["role"] == "baseline"].groupby("method", sort=False)[metric].mean()
     return baselines[baselines < min(shown) - (max(shown) - min(shown))]
 
 
