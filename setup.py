@@ -41,7 +41,7 @@ setup(
     package_dir={"recbole_hetcomp.properties": "properties"},
     package_data={
         "recbole_hetcomp": ["py.typed"],
-        "recbole_hetcomp.reporting": ["page.html"],
+        "recbole_hetcomp.comparison.report": ["page.html"],
         **{package: ["*.yaml"] for package in property_packages()},
     },
     install_requires=[

@@ -40,9 +40,7 @@ from torch.nn.functional import embedding
 from recbole_hetcomp.core import (
     PAD,
     CurriculumState,
-    MappedTensors,
     Ragged,
-    TrajectoryStore,
     advance,
     draw_items,
     fused_listwise_loss,
@@ -50,7 +48,8 @@ from recbole_hetcomp.core import (
     taught_unobserved,
     top_k,
 )
-from recbole_hetcomp.synthetic import SyntheticWorld, synthetic_interactions, synthetic_trajectory, synthetic_world
+from recbole_hetcomp.data.synthetic import SyntheticWorld, synthetic_interactions, synthetic_trajectory, synthetic_world
+from recbole_hetcomp.trajectories import MappedTensors, TrajectoryStore
 
 MIB = 2**20
 CHUNK_USERS = 2**16  # whose taught lists are built in one call

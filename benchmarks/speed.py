@@ -51,13 +51,10 @@ from recbole_hetcomp.core import (
     Curriculum,
     CurriculumState,
     Ragged,
-    Trajectory,
-    TrajectoryStore,
     advance,
     discrepancy,
     draw_items,
     fused_listwise_loss,
-    item_dtype,
     lists_at,
     ranks_in,
     sample_rest,
@@ -67,10 +64,11 @@ from recbole_hetcomp.core import (
     top_k,
     weighted_loss,
 )
-from recbole_hetcomp.loaders import EvaluatedUsers, Membership
-from recbole_hetcomp.model.scoring import SCORES_AT_ONCE
-from recbole_hetcomp.trainer.evaluation import top_list_entries
-from recbole_hetcomp.trainer.recording import ranked_lists
+from recbole_hetcomp.data.membership import Membership
+from recbole_hetcomp.metrics.lists import top_list_entries
+from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
+from recbole_hetcomp.recbole_bridge.scoring import SCORES_AT_ONCE, ranked_lists
+from recbole_hetcomp.trajectories import Trajectory, TrajectoryStore, item_dtype
 
 TEACHERS, SNAPSHOTS, K, K_OBSERVED, T_R, T_S = 6, 4, 100, 10, 10.0, 100.0
 CUTOFFS = (10, 50)

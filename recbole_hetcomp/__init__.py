@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING, Any
 from recbole_hetcomp.version import __version__
 
 if TYPE_CHECKING:
-    from recbole_hetcomp.quick_start import load_data_and_model, run
-    from recbole_hetcomp.registry import register_model
+    from recbole_hetcomp.recbole_bridge.quick_start import load_data_and_model, run
+    from recbole_hetcomp.recbole_bridge.registration import register_model
 
 __all__ = ["__version__", "load_data_and_model", "register_model", "run"]
 
 _PUBLIC = {
-    "load_data_and_model": "recbole_hetcomp.quick_start",
-    "run": "recbole_hetcomp.quick_start",
-    "register_model": "recbole_hetcomp.registry",
+    "load_data_and_model": "recbole_hetcomp.recbole_bridge.quick_start",
+    "run": "recbole_hetcomp.recbole_bridge.quick_start",
+    "register_model": "recbole_hetcomp.recbole_bridge.registration",
 }
 
 if importlib.util.find_spec("recbole") is not None:
-    from recbole_hetcomp import compat as _compat
+    from recbole_hetcomp.recbole_bridge import compat as _compat
 
     _compat.silence_pkg_resources_warning()  # before RecBole imports Ray
 
-    from recbole_hetcomp import registry as _registry
+    from recbole_hetcomp.recbole_bridge import registration as _registry
 
     _registry.register()
 

@@ -24,7 +24,7 @@ def _common() -> argparse.ArgumentParser:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from recbole_hetcomp.prepare.command import EXAMPLE, add_arguments
+    from recbole_hetcomp.data.prepare.command import EXAMPLE, add_arguments
     from recbole_hetcomp.tune import command as tuning
 
     parser = argparse.ArgumentParser(
@@ -131,7 +131,7 @@ def _input_problem(arguments: argparse.Namespace, settings: Sequence[str], files
 
 
 def _tune(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
-    from recbole_hetcomp.core import CorruptTrajectoryError
+    from recbole_hetcomp.trajectories import CorruptTrajectoryError
     from recbole_hetcomp.tune import command as tuning
 
     settings = _normalise(rest)
@@ -165,8 +165,8 @@ def _teachers(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def _run(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
-    from recbole_hetcomp.core import CorruptTrajectoryError
-    from recbole_hetcomp.quick_start import run
+    from recbole_hetcomp.recbole_bridge.quick_start import run
+    from recbole_hetcomp.trajectories import CorruptTrajectoryError
 
     settings = _normalise(rest)
     files = arguments.config_files.strip().split() if arguments.config_files else []
@@ -189,7 +189,7 @@ def _model_problem(name: str) -> str | None:
     """Why RecBole cannot find a model, or None if it can."""
     from recbole.utils import get_model
 
-    from recbole_hetcomp.config import general_models, suggestion
+    from recbole_hetcomp.recbole_bridge.config import general_models, suggestion
 
     try:
         get_model(name)
@@ -199,8 +199,8 @@ def _model_problem(name: str) -> str | None:
 
 
 def _models(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
-    from recbole_hetcomp.config import NOT_A_TEACHER, general_models
-    from recbole_hetcomp.registry import registered
+    from recbole_hetcomp.recbole_bridge.config import NOT_A_TEACHER, general_models
+    from recbole_hetcomp.recbole_bridge.registration import registered
 
     for name in general_models():
         notes = ["plugin"] if name in registered() else []
@@ -211,7 +211,7 @@ def _models(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def _store(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
-    from recbole_hetcomp.core import CorruptTrajectoryError, TrajectoryStore
+    from recbole_hetcomp.trajectories import CorruptTrajectoryError, TrajectoryStore
 
     store, damaged = TrajectoryStore(arguments.store_dir), 0
     for entry in store.entries():
@@ -227,7 +227,7 @@ def _store(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def _prepare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
-    from recbole_hetcomp.prepare.command import run
+    from recbole_hetcomp.data.prepare.command import run
 
     if rest:
         print(f"error: {rest[0]!r} is not understood; hetcomp prepare --help lists all arguments", file=sys.stderr)
@@ -236,7 +236,7 @@ def _prepare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def _benchmark(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
-    from recbole_hetcomp.benchmark import run_benchmark
+    from recbole_hetcomp.comparison import run_benchmark
 
     if rest:
         print(f"error: {rest[0]!r} is not understood; a change of the config is --set KEY=VALUE", file=sys.stderr)

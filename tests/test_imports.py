@@ -12,33 +12,24 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "recbole_hetcomp"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# What each part of the package may not import, read from the inside out (design.md).
-COMMANDS = {"cli"}
-PIPELINES = {"quick_start", "tune", "benchmark", "export"} | COMMANDS
-ABOVE_TRAINER = {"registry"} | PIPELINES
-ABOVE_MODEL = {"trainer"} | ABOVE_TRAINER
-FORBIDDEN = {
-    "model": ABOVE_MODEL,
-    "config": ABOVE_MODEL | {"model"},
-    "checkpoint": ABOVE_MODEL | {"model"},
-    "interactions": ABOVE_MODEL | {"model"},
-    "data": ABOVE_MODEL | {"model"},
-    "synthetic": ABOVE_MODEL | {"model", "config"},
-    "prepare": ABOVE_MODEL | {"model", "config", "core"},
-    "statistics": ABOVE_MODEL | {"model", "config", "core"},
-    "beyond": ABOVE_MODEL | {"model", "config"},
-    "loaders": ABOVE_MODEL,
-    "compat": ABOVE_MODEL | {"model"},
-    "trainer": ABOVE_TRAINER,
-    "registry": PIPELINES,
-    "reporting": {"registry"} | PIPELINES,
-    "quick_start": COMMANDS,
-    "tune": COMMANDS,
-    "benchmark": COMMANDS,
-    "export": COMMANDS,
-    "cli": set(),
-    "version": {"core", "config"} | ABOVE_MODEL,
-}
+# From the foundations to the commands: a part imports from those before it only.
+LAYERS = (
+    "version",
+    "settings",
+    "files",
+    "core",
+    "trajectories",
+    "data",
+    "recbole_bridge",
+    "metrics",
+    "results",
+    "teachers",
+    "student",
+    "methods",
+    "tune",
+    "comparison",
+    "cli",
+)
 
 
 def imports(file: Path) -> Iterator[str]:
@@ -60,7 +51,7 @@ def statements(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def part(name: str) -> str:
-    """``recbole_hetcomp.trainer.results`` is of the part ``trainer``."""
+    """``recbole_hetcomp.results.table`` is of the part ``trainer``."""
     return name.split(".")[1] if "." in name else ""
 
 
@@ -73,20 +64,19 @@ def own_imports(file: Path) -> list[str]:
 
 
 def test_every_part_of_the_package_has_its_place():
-    parts = {part_of(file) for file in MODULES} - {"__init__", "core"}
-    assert parts <= set(FORBIDDEN), f"say what {sorted(parts - set(FORBIDDEN))} may not import"
+    assert {part_of(file) for file in MODULES} - {"__init__"} == set(LAYERS)
 
 
 @pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_imports_run_one_way(file):
-    forbidden = FORBIDDEN.get(part_of(file), set())
-    against = [name for name in own_imports(file) if part(name) in forbidden]
+    place = LAYERS.index(part_of(file)) if part_of(file) in LAYERS else len(LAYERS)
+    against = [name for name in own_imports(file) if part(name) in LAYERS[place + 1 :]]
     assert against == []
 
 
 @pytest.mark.parametrize("file", sorted((PACKAGE / "core").rglob("*.py")), ids=lambda file: file.name)
 def test_core_needs_torch_and_the_standard_library_only(file):
-    outside = [name for name in imports(file) if name.split(".")[0] == "recbole_hetcomp" and part(name) != "core"]
+    outside = [name for name in imports(file) if name.split(".")[0] == "recbole_hetcomp" and part(name) not in {"core", "settings"}]
     assert outside == []
     frameworks = {"recbole", "ray", "pandas", "scipy", "sklearn", "matplotlib", "yaml", "tqdm", "hyperopt"}
     assert [name for name in imports(file) if name.split(".")[0] in frameworks] == []
@@ -99,5 +89,5 @@ def test_no_module_names_a_device(file):
 
 def test_the_check_sees_a_wrong_import(tmp_path):
     file = tmp_path / "module.py"
-    file.write_text("def f():\n    from recbole_hetcomp.cli import main\nimport recbole_hetcomp.trainer.results as r\n")
-    assert [part(name) for name in own_imports(file)] == ["cli", "trainer"]
+    file.write_text("def f():\n    from recbole_hetcomp.cli import main\nimport recbole_hetcomp.results.table as r\n")
+    assert [part(name) for name in own_imports(file)] == ["cli", "results"]

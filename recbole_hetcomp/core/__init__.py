@@ -35,13 +35,7 @@ from recbole_hetcomp.core.curriculum import Curriculum, CurriculumState, StepRep
 from recbole_hetcomp.core.discrepancy import GAINS, discrepancy
 from recbole_hetcomp.core.fused import fused_listwise_loss
 from recbole_hetcomp.core.fused_rest import fused_rest_logsumexp
-from recbole_hetcomp.core.losses import (
-    coarse_loss,
-    fine_loss,
-    plackett_luce_nll,
-    rest_logsumexp,
-    weighted_loss,
-)
+from recbole_hetcomp.core.losses import coarse_loss, fine_loss, plackett_luce_nll, rest_logsumexp, weighted_loss
 from recbole_hetcomp.core.rankings import PAD, Ragged, lists_at, observed_ranks, ranks_in, top_k
 from recbole_hetcomp.core.sampling import (
     draw_items,
@@ -50,32 +44,15 @@ from recbole_hetcomp.core.sampling import (
     sampled_rest_logsumexp,
     shared_rest_logsumexp,
 )
-from recbole_hetcomp.core.trajectory import (
-    SPACINGS,
-    CorruptTrajectoryError,
-    MappedTensors,
-    SnapshotSpool,
-    Trajectory,
-    TrajectoryStore,
-    item_dtype,
-    rank_dtype,
-    select_snapshots,
-)
 
 __all__ = [
     "GAINS",
     "PAD",
-    "SPACINGS",
     "Consensus",
-    "CorruptTrajectoryError",
     "Curriculum",
     "CurriculumState",
-    "MappedTensors",
     "Ragged",
-    "SnapshotSpool",
     "StepReport",
-    "Trajectory",
-    "TrajectoryStore",
     "advance",
     "coarse_loss",
     "discrepancy",
@@ -83,18 +60,15 @@ __all__ = [
     "fine_loss",
     "fused_listwise_loss",
     "fused_rest_logsumexp",
-    "item_dtype",
     "lists_at",
     "observed_ranks",
     "plackett_luce_nll",
     "popularity_weights",
-    "rank_dtype",
     "ranks_in",
     "rest_logsumexp",
     "rest_size",
     "sample_rest",
     "sampled_rest_logsumexp",
-    "select_snapshots",
     "shared_rest_logsumexp",
     "taught_observed",
     "taught_unobserved",

@@ -302,3 +302,61 @@ def take_padded(values: Tensor, positions: Tensor, fill: int = PAD) -> Tensor:
     if values.numel() == 0:
         return torch.full(positions.shape, fill, dtype=values.dtype, device=values.device)
     return values[positions.clamp(min=0)].masked_fill(positions == PAD, fill)
+
+
+def exclusion(n_rows: int, n_items: int, *lists: Tensor) -> Tensor:
+    """True for RecBole's padding item 0 and for every listed item.
+
+    Args:
+        n_rows: B.
+        n_items: I.
+        lists: item ids, padded with ``PAD``, int64 [B, L] each.
+
+    Returns:
+        bool [B, I].
+    """
+    device = lists[0].device
+    excluded = torch.zeros(n_rows, n_items + 1, dtype=torch.bool, device=device)
+    excluded[:, 0] = True
+    for items in lists:
+        excluded.scatter_(1, torch.where(items == PAD, n_items, items.long()), True)
+    return excluded[:, :n_items]
+
+
+def hide(scores: Tensor, users: Tensor, history: Ragged) -> Tensor:
+    """Put -inf, in place, where an item is no candidate: RecBole's padding item 0 and the users' history.
+
+    Args:
+        scores: float [B, I].
+        users: int64 [B], on the device of ``history``.
+        history: each user's items that are no candidates.
+
+    Returns:
+        ``scores``.
+
+    >>> seen = Ragged.from_pairs(torch.tensor([4]), torch.tensor([2]), n_users=5)
+    >>> hide(torch.zeros(2, 3), torch.tensor([3, 4]), seen)
+    tensor([[-inf, 0., 0.],
+            [-inf, 0., -inf]])
+    """
+    lengths = history.lengths()[users]
+    rows = torch.arange(len(users), device=users.device).repeat_interleave(lengths)
+    before = history.offsets[users] - (lengths.cumsum(0) - lengths)  # [B]: from a pair's number to its place
+    items = history.values[torch.arange(len(rows), device=users.device) + before[rows]]
+    scores[:, 0] = -torch.inf
+    scores[rows.to(scores.device), items.long().to(scores.device)] = -torch.inf
+    return scores
+
+
+def without(lists: Tensor, dropped: Tensor) -> Tensor:
+    """Lists less the items that are dropped, the rest in order, ``PAD`` behind.
+
+    Args:
+        lists: item ids, best first, int [B, L].
+        dropped: which places to leave out, bool [B, L].
+
+    >>> without(torch.tensor([[7, 3, 9, -1]]), torch.tensor([[True, False, False, False]]))
+    tensor([[ 3,  9, -1, -1]])
+    """
+    order = dropped.byte().sort(dim=1, stable=True)[1]
+    return lists.masked_fill(dropped, PAD).gather(1, order)

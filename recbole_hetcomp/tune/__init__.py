@@ -4,16 +4,16 @@ Read in this order: ``space`` (what is searched), ``trainable`` (what runs in a 
 """
 
 from recbole_hetcomp.tune.options import SCHEDULERS, SEARCHES, SweepOptions
-from recbole_hetcomp.tune.plan import Plan, load_plan, make_plan
 from recbole_hetcomp.tune.space import Parameter, parse_hyper, parse_yaml, read_space
 from recbole_hetcomp.tune.sweep import SweepResult, run_sweep
+from recbole_hetcomp.tune.sweep_plan import SweepPlan, load_plan, make_plan
 
 __all__ = [
     "SCHEDULERS",
     "SEARCHES",
     "Parameter",
-    "Plan",
     "SweepOptions",
+    "SweepPlan",
     "SweepResult",
     "load_plan",
     "make_plan",

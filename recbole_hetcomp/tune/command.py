@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from recbole_hetcomp.config import read_yaml
+from recbole_hetcomp.recbole_bridge.config import read_yaml
+from recbole_hetcomp.trajectories.remote import is_uri
 from recbole_hetcomp.tune.cluster import node_resources, ray_cluster
-from recbole_hetcomp.tune.mirror import is_uri
 from recbole_hetcomp.tune.options import (
     SCHEDULERS,
     SEARCHES,
@@ -20,8 +20,8 @@ from recbole_hetcomp.tune.options import (
     teacher_resources,
     trial_resources,
 )
-from recbole_hetcomp.tune.plan import load_plan, make_plan, portable_settings
 from recbole_hetcomp.tune.sweep import run_sweep
+from recbole_hetcomp.tune.sweep_plan import load_plan, make_plan, portable_settings
 from recbole_hetcomp.tune.teachers import needed_teachers, train_teachers
 
 EXAMPLE = "Example: hetcomp tune --model HetComp --dataset ml-100k --num_samples 16 --epochs 100 --output results/sweep"

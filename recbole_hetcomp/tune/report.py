@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from recbole_hetcomp.trainer.results import write_text_whole
+from recbole_hetcomp.files import write_text_whole
 
 if TYPE_CHECKING:
-    from recbole_hetcomp.tune.plan import Plan
+    from recbole_hetcomp.tune.sweep_plan import SweepPlan
 
 REPORT = "report.html"
 LEAST_TRIALS = 6  # for an importance that says anything
@@ -21,7 +21,7 @@ _TREES, _REPEATS = 200, 20
 _SPREAD = 100.0  # ratio of bounds above which an axis is logarithmic
 
 
-def write_report(frame: pd.DataFrame, plan: Plan, folder: Path) -> Path:
+def write_report(frame: pd.DataFrame, plan: SweepPlan, folder: Path) -> Path:
     """Write ``report.html``, which needs no network and no other file.
 
     Args:
@@ -34,7 +34,7 @@ def write_report(frame: pd.DataFrame, plan: Plan, folder: Path) -> Path:
     return folder / REPORT
 
 
-def page(frame: pd.DataFrame, plan: Plan) -> str:
+def page(frame: pd.DataFrame, plan: SweepPlan) -> str:
     """The page's HTML."""
     names, score = [parameter.name for parameter in plan.job.space], f"best {plan.metric}"
     validated = frame.dropna(subset=[score]) if score in frame else frame.iloc[:0]
@@ -50,7 +50,7 @@ def page(frame: pd.DataFrame, plan: Plan) -> str:
     )
 
 
-def _heading(frame: pd.DataFrame, plan: Plan) -> str:
+def _heading(frame: pd.DataFrame, plan: SweepPlan) -> str:
     options = plan.options
     counts = ", ".join(f"{count} {status}" for status, count in frame.get("status", pd.Series()).value_counts().items())
     what = f"{plan.job.model} on {plan.job.dataset}: search {options.search}, scheduler {options.scheduler}, "
@@ -59,7 +59,7 @@ def _heading(frame: pd.DataFrame, plan: Plan) -> str:
     return f"<h1>Sweep</h1><p>{html.escape(what)} {html.escape(how)}</p>"
 
 
-def _drawings(validated: pd.DataFrame, names: Sequence[str], score: str, plan: Plan) -> str:
+def _drawings(validated: pd.DataFrame, names: Sequence[str], score: str, plan: SweepPlan) -> str:
     if validated.empty:
         return "<p>No trial was validated.</p>"
     sections = [

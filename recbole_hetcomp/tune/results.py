@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from recbole_hetcomp.trainer.results import write_text_whole, write_whole
+from recbole_hetcomp.files import write_text_whole, write_whole
 from recbole_hetcomp.tune.space import merged
-from recbole_hetcomp.tune.trainable import FINISHED_FILE, Job
+from recbole_hetcomp.tune.trial import FINISHED_FILE, Job
 
 TABLE, COLUMNS, BEST = "results.csv", "results.parquet", "best.yaml"
 ENDED = ("finished", "stopped", "failed")

@@ -9,18 +9,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from recbole_hetcomp.trainer.results import write_text_whole
-from recbole_hetcomp.tune import mirror, ray_api
+from recbole_hetcomp.files import write_text_whole
+from recbole_hetcomp.trajectories import remote as mirror
+from recbole_hetcomp.tune import ray_api
 from recbole_hetcomp.tune.cluster import node_resources, ray_cluster
-from recbole_hetcomp.tune.observed import ValidationDiffersError
 from recbole_hetcomp.tune.options import Resources, SweepOptions, check_room, teacher_resources, trial_resources
-from recbole_hetcomp.tune.plan import OBJECTIVE, PLAN, Plan, save_plan
 from recbole_hetcomp.tune.report import write_report
 from recbole_hetcomp.tune.results import ENDED, Record, best_of, table, with_test, write_best, write_table
 from recbole_hetcomp.tune.schedulers import known_points, scheduler, searcher
 from recbole_hetcomp.tune.space import random_points
+from recbole_hetcomp.tune.sweep_plan import OBJECTIVE, PLAN, SweepPlan, save_plan
 from recbole_hetcomp.tune.teachers import TeacherJob, has_teachers, needed_teachers, train_teachers
-from recbole_hetcomp.tune.trainable import MODEL_FOLDER, Job, evaluate_model, train_trial
+from recbole_hetcomp.tune.trial import MODEL_FOLDER, Job, evaluate_model, train_trial
+from recbole_hetcomp.tune.trial_trainer import ValidationDiffersError
 
 TESTED = "test.json"
 PROBES = 8  # points at which it is looked which teachers a search over them leaves alone
@@ -45,7 +46,7 @@ class SweepResult:
     folder: Path
 
 
-def run_sweep(plan: Plan, resume: bool = False, say: Say = print) -> SweepResult:
+def run_sweep(plan: SweepPlan, resume: bool = False, say: Say = print) -> SweepResult:
     """Run a sweep, or go on with one.
 
     Args:
@@ -82,7 +83,7 @@ def run_sweep(plan: Plan, resume: bool = False, say: Say = print) -> SweepResult
     return SweepResult(tuple(records), best, complete, folder)
 
 
-def _with_resources(plan: Plan) -> Plan:
+def _with_resources(plan: SweepPlan) -> SweepPlan:
     import ray
 
     resources = trial_resources(plan.options, ray.cluster_resources())
@@ -90,7 +91,7 @@ def _with_resources(plan: Plan) -> Plan:
     return replace(plan, job=replace(plan.job, cpus=resources.cpus, gpus=resources.gpus))
 
 
-def _prepare_teachers(plan: Plan, say: Say) -> None:
+def _prepare_teachers(plan: SweepPlan, say: Say) -> None:
     job = plan.job
     if not has_teachers(job.model):
         return
@@ -100,7 +101,7 @@ def _prepare_teachers(plan: Plan, say: Say) -> None:
     train_teachers(jobs, say)
 
 
-def _sweeps_teachers(plan: Plan, resources: Resources) -> list[TeacherJob]:
+def _sweeps_teachers(plan: SweepPlan, resources: Resources) -> list[TeacherJob]:
     """The teachers of all trials, or where results decide on the trials, those that all of them share."""
     job, size = plan.job, (resources.cpus, resources.gpus)
     points = known_points(job.space, plan.options, plan.seed)
@@ -123,10 +124,10 @@ def _sweeps_teachers(plan: Plan, resources: Resources) -> list[TeacherJob]:
     return [teacher for teacher, count in counts.values() if count >= wanted]
 
 
-def _run_trials(plan: Plan, say: Say) -> tuple[list[Record], Any]:
+def _run_trials(plan: SweepPlan, say: Say) -> tuple[list[Record], Any]:
     from ray import tune
 
-    from recbole_hetcomp.tune.watching import TableKeeper
+    from recbole_hetcomp.tune.callbacks import TableKeeper
 
     api = ray_api.names()
     keeper = TableKeeper(plan.job, plan.metric, plan.bigger, plan.options.folder)
@@ -171,16 +172,16 @@ def _place(options: SweepOptions) -> tuple[str, str]:
 
 def _restored_keeper(tuner: Any) -> Any:
     """The table keeper that Ray has restored with the tuner."""
-    from recbole_hetcomp.tune.watching import TableKeeper
+    from recbole_hetcomp.tune.callbacks import TableKeeper
 
     callbacks = tuner._local_tuner._run_config.callbacks
     return next((callback for callback in callbacks if isinstance(callback, TableKeeper)), None)
 
 
-def _new_tuner(plan: Plan, trainable: Any, keeper: Any, storage: str, name: str, api: Any) -> Any:
+def _new_tuner(plan: SweepPlan, trainable: Any, keeper: Any, storage: str, name: str, api: Any) -> Any:
     from ray import tune
 
-    from recbole_hetcomp.tune.watching import SchedulerMemory
+    from recbole_hetcomp.tune.callbacks import SchedulerMemory
 
     options, job = plan.options, plan.job
     search = searcher(job.space, options, plan.seed, plan.mode, OBJECTIVE)
@@ -217,7 +218,7 @@ def _trial_name(trial: Any) -> str:
     return trial.trial_id
 
 
-def _progress(plan: Plan) -> Any:
+def _progress(plan: SweepPlan) -> Any:
     from ray.tune import CLIReporter
 
     return CLIReporter(
@@ -229,7 +230,7 @@ def _progress(plan: Plan) -> Any:
     )
 
 
-def _test(plan: Plan, best: Record, grid: Any, say: Say) -> dict[str, float]:
+def _test(plan: SweepPlan, best: Record, grid: Any, say: Say) -> dict[str, float]:
     """Test metrics of the winner, evaluated once and then kept."""
     file = plan.options.folder / TESTED
     if file.exists():
@@ -263,7 +264,7 @@ def _evaluate(job: Job, best: Record, grid: Any) -> dict[str, float]:
         raise error.as_instanceof_cause() from None
 
 
-def _say_result(plan: Plan, records: Sequence[Record], best: Record | None, complete: bool, say: Say) -> None:
+def _say_result(plan: SweepPlan, records: Sequence[Record], best: Record | None, complete: bool, say: Say) -> None:
     counts = {status: sum(record.status == status for record in records) for status in (*ENDED, "interrupted")}
     say("trials: " + ", ".join(f"{count} {status}" for status, count in counts.items() if count))
     for record in records:

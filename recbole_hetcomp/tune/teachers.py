@@ -15,13 +15,13 @@ from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, init_seed
 
-from recbole_hetcomp.checkpoint import command_line_hidden, plain_config
-from recbole_hetcomp.config import HetCompSettings
-from recbole_hetcomp.core import TrajectoryStore
-from recbole_hetcomp.interactions import Interactions
-from recbole_hetcomp.trainer.teaching import Classroom, Lesson, teacher_lessons
-from recbole_hetcomp.tune import mirror
-from recbole_hetcomp.tune.trainable import device_settings, devices_kept, logging_to, scratch_folder, use_threads
+from recbole_hetcomp.data.interactions import Interactions
+from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden, plain_config
+from recbole_hetcomp.recbole_bridge.config import HetCompSettings
+from recbole_hetcomp.teachers.pool import Lesson, TeacherPool, teacher_lessons
+from recbole_hetcomp.trajectories import TrajectoryStore
+from recbole_hetcomp.trajectories import remote as mirror
+from recbole_hetcomp.tune.trial import device_settings, devices_kept, logging_to, scratch_folder, use_threads
 
 RETRIES = 5  # of a teacher whose worker or node is lost
 
@@ -134,7 +134,7 @@ def train_teacher(job: TeacherJob) -> TeacherReport:
         data = Interactions.from_datasets(train_data._dataset, valid_data._dataset)
         store = TrajectoryStore(Path(ours.store_dir))
         mirror.fetch(job.store_uri, store.root)
-        room = Classroom(data, train_data._dataset, valid_data, store, rebuild=ours.teacher_rebuild)
+        room = TeacherPool(data, train_data._dataset, valid_data, store, rebuild=ours.teacher_rebuild)
         trajectory = room.obtain(lesson)
         mirror.publish(job.store_uri, store.root)
     return TeacherReport(

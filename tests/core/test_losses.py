@@ -11,12 +11,7 @@ from draws import normal, seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_hetcomp.core.losses import (
-    coarse_loss,
-    fine_loss,
-    plackett_luce_nll,
-    rest_logsumexp,
-)
+from recbole_hetcomp.core.losses import coarse_loss, fine_loss, plackett_luce_nll, rest_logsumexp
 from recbole_hetcomp.core.rankings import PAD
 
 seeds = st.integers(0, 2**31 - 1)

@@ -118,7 +118,7 @@ def test_population_based_training_needs_something_to_change():
 def test_ashas_memory_survives_a_restart():
     from ray.tune.schedulers import ASHAScheduler
 
-    from recbole_hetcomp.tune.watching import SchedulerMemory
+    from recbole_hetcomp.tune.callbacks import SchedulerMemory
 
     first = ASHAScheduler(time_attr="epoch", max_t=9, grace_period=1, reduction_factor=3)
     first._brackets[0]._rungs[-1][1]["trial"] = 0.5

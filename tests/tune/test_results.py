@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from recbole_hetcomp.tune.options import SweepOptions
-from recbole_hetcomp.tune.plan import Plan
 from recbole_hetcomp.tune.report import encoded, importance, page
 from recbole_hetcomp.tune.results import (
     Record,
@@ -24,11 +23,12 @@ from recbole_hetcomp.tune.results import (
     write_table,
 )
 from recbole_hetcomp.tune.space import parse_yaml
-from recbole_hetcomp.tune.trainable import Job
+from recbole_hetcomp.tune.sweep_plan import SweepPlan
+from recbole_hetcomp.tune.trial import Job
 
 SPACE = parse_yaml("learning_rate: {loguniform: [1e-3, 1e-1]}\nh: {choice: [[1], [2, 3]]}")
 JOB = Job("HetComp", "ml-100k", {"epochs": 9, "store_dir": "/store", "checkpoint_dir": "/x"}, SPACE)
-PLAN = Plan(JOB, SweepOptions("out"), seed=1, metric="Recall@50", bigger=True, epochs=9, eval_step=1)
+PLAN = SweepPlan(JOB, SweepOptions("out"), seed=1, metric="Recall@50", bigger=True, epochs=9, eval_step=1)
 
 
 def record(trial: str, objective: float, status: str = "finished", **changed: object) -> Record:

@@ -148,7 +148,7 @@ def test_a_trial_that_fits_no_node_is_refused(quick, tmp_path):
 
 
 def test_run_hyper_takes_recboles_options(quick, tmp_path):
-    from recbole_hetcomp.tune.hyper import main
+    from recbole_hetcomp.tune.run_hyper import main
 
     (tmp_path / "fixed.yaml").write_text(yaml.safe_dump({**quick(epochs=2), "model": "HetComp", "dataset": "ml-100k"}))
     (tmp_path / "space.hyper").write_text("K choice [20, 40]\nlearning_rate loguniform -5,-4\n")

@@ -1,0 +1,269 @@
+"""Runs one cell: trains one model, or reads one from the store, and writes down what it is worth and costs.
+
+    python -m recbole_hetcomp.comparison.cells FOLDER
+
+in a process of its own, so that its time, its memory and its end are its own. FOLDER holds ``cell.json``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import shutil
+import sys
+import time
+import traceback
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from recbole.config import Config
+from recbole.data import create_dataset, data_preparation
+from recbole.utils import ModelType, get_model, get_trainer, init_seed
+from safetensors.torch import save_file
+
+import recbole_hetcomp  # noqa: F401 (registers the plugin)
+from recbole_hetcomp.comparison.folder import (
+    CELL,
+    LISTS,
+    PER_USER,
+    RESULT,
+    CellFolder,
+    CellSetup,
+    only_one,
+    record_error,
+)
+from recbole_hetcomp.comparison.grid import Cell
+from recbole_hetcomp.comparison.measure import (
+    KeepingEvaluator,
+    beyond,
+    latency_ms,
+    per_user_table,
+    per_user_values,
+    served_lists,
+    stored_bytes,
+)
+from recbole_hetcomp.data.interactions import Interactions
+from recbole_hetcomp.files import read_json, write_json, write_whole
+from recbole_hetcomp.metrics.lists import ListEvaluation, evaluating_lists
+from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
+from recbole_hetcomp.recbole_bridge.config import HetCompSettings
+from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
+from recbole_hetcomp.student.trainer import DistillingTrainer
+from recbole_hetcomp.teachers.ensemble import TeacherEnsembleTrainer
+from recbole_hetcomp.teachers.knowledge import gather_knowledge
+from recbole_hetcomp.teachers.pool import stored_numbers, teacher_lessons
+
+
+class Work:
+    """A cell at work: its Config, its data, and what has been found out.
+
+    Args:
+        cell: the cell.
+        place: where it works.
+        folder: its folder.
+    """
+
+    def __init__(self, cell: Cell, place: CellSetup, folder: Path) -> None:
+        self.cell, self.folder = cell, folder
+        with command_line_hidden():
+            self.config = Config(
+                model=cell.model, dataset=cell.dataset, config_dict={**cell.settings, **place.settings(folder)}
+            )
+        init_seed(cell.split_seed, self.config["reproducibility"])
+        self.dataset = create_dataset(self.config)
+        self.train, self.valid, self.test = data_preparation(self.config, self.dataset)
+        init_seed(cell.seed, self.config["reproducibility"])
+        self.row: dict[str, Any] = {}
+        self.history: list[dict[str, Any]] = []
+
+    def run(self) -> None:
+        """Fill the row and the history, and write the per-user values of a cell that is no trial."""
+        if self.cell.role in ("teacher", "ensemble"):
+            self._from_store()
+        else:
+            self._trained()
+
+    # -- teachers and ensemble ----------------------------------------------------------------------------------
+
+    def _from_store(self) -> None:
+        """A teacher, trained unless the store has it, or the ensemble: both are lists in the store."""
+        settings = HetCompSettings.from_config(self.config)
+        knowledge = gather_knowledge(self.config, settings, self.train, self.valid, with_no_kd=False)
+        trainer = TeacherEnsembleTrainer(self.config, get_model(self.cell.model)(self.config, self.train._dataset))
+        if self.cell.role == "ensemble":
+            valid = trainer.evaluate_lists(knowledge.ensemble, self.valid)
+            self._test_lists(trainer, knowledge.ensemble)
+        else:
+            (_, teacher), (lesson,) = knowledge.teachers[0], teacher_lessons(self.config, settings)
+            assert teacher.served is not None
+            valid = teacher.info["valid"]
+            self.history = [{"epoch": e, "valid": s} for e, s in zip(teacher.epochs, teacher.scores)]
+            self.row.update(
+                parameters=teacher.info["parameters"],
+                train_seconds=teacher.info["seconds"],
+                epochs=teacher.epochs[-1] + 1,
+                best_epoch=teacher.epochs[-1],
+            )
+            self._test_lists(trainer, teacher.served)
+            self._cost(self._untrained(lesson.config))
+        self._valid(valid)
+
+    def _untrained(self, config: Config) -> Any:
+        """A model of a teacher's size: the store keeps lists, and what a model costs to serve is not in its weights."""
+        model = get_model(config["model"])(config, self.train._dataset).to(self.config["device"])
+        if model.type == ModelType.TRADITIONAL:  # its size is in what it has fitted
+            for batch in self.train:
+                model.calculate_loss(batch.to(self.config["device"]))
+        return model
+
+    def _test_lists(self, trainer: Any, lists: torch.Tensor) -> None:
+        trainer.evaluator = KeepingEvaluator(trainer.evaluator)
+        self._test(trainer.evaluate_lists(lists, self.test), trainer.evaluator.struct)
+
+    # -- baselines and students ---------------------------------------------------------------------------------
+
+    def _trained(self) -> None:
+        """RecBole's own way: model, trainer, fit, evaluate."""
+        config = self.config
+        model = get_model(config["model"])(config, self.train._dataset).to(config["device"])
+        trainer = evaluating_lists(get_trainer(config["MODEL_TYPE"], config["model"]))(config, model)
+        clock = _EpochClock(trainer)
+        _, valid = trainer.fit(self.train, self.valid, saved=True, show_progress=False, callback_fn=clock.on_validation)
+        self._valid(valid or {})
+        self.history = trainer.history if isinstance(trainer, DistillingTrainer) else clock.history(trainer)
+        validated = [line for line in self.history if line.get("valid") is not None]
+        bigger = 1 if config["valid_metric_bigger"] else -1
+        self.row.update(
+            parameters=stored_numbers(getattr(model, "backbone", model)),
+            train_seconds=trainer.seconds if isinstance(trainer, DistillingTrainer) else clock.seconds,
+            epochs=len(trainer.train_loss_dict),
+            best_epoch=max(validated, key=lambda line: bigger * line["valid"])["epoch"] if validated else None,
+        )
+        if self.cell.tuning:
+            return
+        trainer.evaluator = KeepingEvaluator(trainer.evaluator)
+        # Not the distilling trainer's own evaluate, which would also write one run's table and picture.
+        evaluate = ListEvaluation.evaluate if isinstance(trainer, ListEvaluation) else type(trainer).evaluate
+        self._test(evaluate(trainer, self.test, load_best_model=True), trainer.evaluator.struct)
+        self._cost(getattr(model, "backbone", model))
+
+    # -- what is written down -----------------------------------------------------------------------------------
+
+    def _valid(self, found: dict[str, float]) -> None:
+        self.row.update({f"valid_{name}": float(value) for name, value in found.items()})
+
+    def _test(self, found: dict[str, float], struct: Any) -> None:
+        self.row.update({name: float(value) for name, value in found.items()})
+        users = EvaluatedUsers.of(self.test).users
+        table = per_user_table(self.dataset, users, per_user_values(self.config, struct))
+        write_whole(self.folder / PER_USER, lambda path: table.to_parquet(path, index=False))
+        if "rec.items" not in struct:
+            return
+        lists = served_lists(struct)
+        write_whole(self.folder / LISTS, lambda path: save_file({"lists": lists.contiguous(), "users": users}, path))
+        data = Interactions.from_datasets(self.train._dataset, self.valid._dataset)
+        self.row.update(beyond(lists, users, data, max(self.config["topk"])))
+
+    def _cost(self, model: Any) -> None:
+        self.row["bytes"] = stored_bytes(model)
+        self.row["latency_ms"] = latency_ms(model, EvaluatedUsers.of(self.test))
+
+
+class _EpochClock:
+    """Notes how long the epochs of a RecBole trainer take, and their validations."""
+
+    def __init__(self, trainer: Any) -> None:
+        self.seconds = 0.0
+        self.valid: dict[int, float] = {}
+        original = trainer._train_epoch
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return original(*args, **kwargs)
+            finally:
+                self.seconds += time.perf_counter() - started
+
+        trainer._train_epoch = timed
+
+    def on_validation(self, epoch: int, score: float) -> None:
+        self.valid[epoch] = float(score)
+
+    def history(self, trainer: Any) -> list[dict[str, Any]]:
+        return [
+            {"epoch": epoch, "loss": float(loss), "valid": self.valid.get(epoch)}
+            for epoch, loss in trainer.train_loss_dict.items()
+        ]
+
+
+def run_cell(folder: Path) -> None:
+    """Run the cell whose ``cell.json`` a folder holds, unless its result is there.
+
+    Raises:
+        FileNotFoundError: the folder has no ``cell.json``.
+        RuntimeError: the benchmark was started by a package that names the cell otherwise.
+    """
+    order = read_json(folder / CELL)
+    if order is None:
+        raise FileNotFoundError(f"{folder / CELL} does not exist or is damaged")
+    cell, place = Cell(**order["cell"]), CellSetup(**order["place"])
+    if cell.key != folder.name:
+        raise RuntimeError(
+            f"this process takes the cell for {cell.key}, the benchmark for {folder.name}: recbole_hetcomp has changed "
+            "since the benchmark was started; stop it, and the same command goes on"
+        )
+    done = CellFolder(folder.parent.parent, cell)
+    with only_one(folder):
+        if done.result() is not None:
+            return
+        torch.set_num_threads(place.threads)
+        os.chdir(folder)  # RecBole writes its logs where it runs
+        started = time.perf_counter()
+        work = Work(cell, place, folder)
+        work.run()
+        write_json(
+            folder / RESULT,
+            {
+                "key": cell.key,
+                "cell": cell.plain(),
+                "row": work.row,
+                "history": work.history,
+                "seconds": round(time.perf_counter() - started, 3),
+                **_usage(),
+            },
+        )
+        for name in ("checkpoint", "run", "log_tensorboard"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _usage() -> dict[str, float]:
+    """Memory and processor time of this process, from its first import on."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return {
+        "peak_rss_mib": round(used.ru_maxrss / unit, 1),
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 3),
+    }
+
+
+def main() -> int:
+    """Run the cell of the folder that the command line names; its error goes to ``error.json``."""
+    folder = Path(sys.argv[1]).absolute()
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(message)s", force=True)
+    try:
+        run_cell(folder)
+    except Exception as error:
+        traceback.print_exc()
+        order = read_json(folder / CELL)
+        if order is not None:
+            cell = Cell(**{field.name: order["cell"][field.name] for field in fields(Cell)})
+            record_error(folder, cell, f"{type(error).__name__}: {error}", traceback.format_exc())
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,264 @@
+"""A plan's cells: what is run, in which order, and the key that names each.
+
+A cell is one model trained once, or one teacher or ensemble read from the store. Its key is a hash of all that decides
+its result, so that a cell which is done is never run again and a changed setting makes a new cell.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+from recbole_hetcomp.comparison.plan import BenchmarkPlan, Entry
+from recbole_hetcomp.comparison.trials import nearest, trial_settings
+from recbole_hetcomp.tune.space import merged
+
+ENSEMBLE = "TeacherEnsemble"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run.
+
+    Attributes:
+        role: teacher, ensemble, baseline or student.
+        method: its name in the tables.
+        model: RecBole's name of its model.
+        dataset: RecBole's name of the data set.
+        data: fingerprint of the data set's files and of the versions that compute.
+        backbone: the student's backbone, else the model's name.
+        dimension: the student's embedding size, else None.
+        seed: of weights and batches.
+        split_seed: of the split.
+        settings: all settings of its Config but places.
+        tuning: whether it is a trial, whose test metrics are never computed.
+        trial: the trial's number; no part of what decides it.
+    """
+
+    role: str
+    method: str
+    model: str
+    dataset: str
+    data: str
+    backbone: str
+    dimension: int | None
+    seed: int
+    split_seed: int
+    settings: Mapping[str, Any]
+    tuning: bool = False
+    trial: int | None = field(default=None, compare=False)
+
+    @property
+    def label(self) -> str:
+        """What a progress bar and an error call it."""
+        parts = [self.method]
+        if self.dimension is not None:
+            parts.append(f"{self.backbone} d={self.dimension}")
+        parts.append(f"trial {self.trial}" if self.tuning else f"seed {self.seed}")
+        return ", ".join(parts)
+
+    def plain(self) -> dict[str, Any]:
+        """The cell as JSON data."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @cached_property
+    def key(self) -> str:
+        """Short name, the same whenever the same model is to be trained in the same way on the same data.
+
+        Drawn settings differ in their last bits from one processor to another; these do not count.
+        """
+        identity = _rounded(self.plain())
+        del identity["trial"]
+        text = json.dumps(identity, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _rounded(value: Any) -> Any:
+    """JSON data with 12 significant digits of each float.
+
+    >>> _rounded({"learning_rate": 0.021796544919777103, "K": [100]})
+    {'learning_rate': 0.0217965449198, 'K': [100]}
+    """
+    if isinstance(value, dict):
+        return {name: _rounded(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_rounded(part) for part in value]
+    return float(f"{value:.12g}") if isinstance(value, float) else value
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What is tuned together: one method with one backbone at one embedding size, or one baseline.
+
+    Attributes:
+        role: student or baseline.
+        method: the method.
+        backbone: the student's backbone, or None.
+        dimension: the student's embedding size, or None.
+    """
+
+    role: str
+    method: str
+    backbone: str | None = None
+    dimension: int | None = None
+
+
+class Grid:
+    """The cells of a plan.
+
+    Args:
+        plan: the benchmark.
+        data: fingerprint of the data set's files and of the versions that compute.
+    """
+
+    def __init__(self, plan: BenchmarkPlan, data: str) -> None:
+        self.plan = plan
+        self.data = data
+
+    def entry(self, row: Tuned) -> Entry:
+        """What the config says of a method or a baseline."""
+        return (self.plan.baselines if row.role == "baseline" else self.plan.students.methods)[row.method]
+
+    # -- teachers -----------------------------------------------------------------------------------------------
+
+    def teachers(self) -> list[Cell]:
+        """One cell a teacher and split."""
+        return [
+            self._taught("teacher", name, split, {"teachers": [name]})
+            for split in self.plan.splits
+            for name in self.plan.teachers.models
+        ]
+
+    def ensembles(self) -> list[Cell]:
+        """One cell a split."""
+        return [self._taught("ensemble", ENSEMBLE, split, {}) for split in self.plan.splits]
+
+    def _taught(self, role: str, name: str, split: int, more: Mapping[str, Any]) -> Cell:
+        settings = {**self._common(split), **more, "seed": self.plan.teacher_seed(split)}
+        return self._cell(role, name, ENSEMBLE, name, None, self.plan.teacher_seed(split), split, settings)
+
+    # -- trials -------------------------------------------------------------------------------------------------
+
+    def tuned(self) -> list[Tuned]:
+        """All that is tuned."""
+        if not self.plan.tuning.trials:
+            return []
+        plan, students = self.plan, self.plan.students
+        baselines = [Tuned("baseline", name) for name, entry in plan.baselines.items() if entry.space]
+        return baselines + [
+            Tuned("student", method, backbone, dimension)
+            for backbone in students.backbones
+            for dimension in plan.tuned_dimensions(backbone)
+            for method in dict.fromkeys(map(plan.root_of, plan.methods_of(backbone)))
+            if students.methods[method].space
+        ]
+
+    def trials(self, what: Tuned) -> list[Cell]:
+        """The trials of one of :meth:`tuned`, on the first seed."""
+        tuning = self.plan.tuning
+        return [
+            self._final(what.role, what.method, what.backbone, what.dimension, self.plan.seeds[0],
+                        {**tuning.settings, **drawn}, number)
+            for number, drawn in enumerate(
+                trial_settings(what.method, self.entry(what).space, tuning.trials, tuning.seed)
+            )
+        ]  # fmt: skip
+
+    def drawn(self, what: Tuned, number: int) -> dict[str, Any]:
+        """What a trial changes in the settings."""
+        tuning = self.plan.tuning
+        return trial_settings(what.method, self.entry(what).space, tuning.trials, tuning.seed)[number]
+
+    # -- final runs ---------------------------------------------------------------------------------------------
+
+    def finals(self) -> list[tuple[Tuned, list[Tuned]]]:
+        """The rows of the comparison, each with what must be tuned before it (nothing, or one)."""
+        tuned, plan = set(self.tuned()), self.plan
+        rows = [Tuned("baseline", name) for name in plan.baselines]
+        rows += [
+            Tuned("student", method, backbone, dimension)
+            for backbone, part in plan.students.backbones.items()
+            for dimension in part.dimensions
+            for method in plan.methods_of(backbone)
+            if dimension in (plan.students.methods[method].dimensions or part.dimensions)
+        ]
+        return [(row, [before] if (before := self._tuned_for(row)) in tuned else []) for row in rows]
+
+    def _tuned_for(self, row: Tuned) -> Tuned:
+        if row.backbone is None or row.dimension is None:
+            return row
+        size = nearest(row.dimension, self.plan.tuned_dimensions(row.backbone))
+        return Tuned(row.role, self.plan.root_of(row.method), row.backbone, size)
+
+    def runs(self, row: Tuned, chosen: Mapping[str, Any]) -> list[Cell]:
+        """The final runs of a row, one a seed, with the settings that its tuning chose."""
+        return [
+            self._final(row.role, row.method, row.backbone, row.dimension, seed, chosen)
+            for seed in self.entry(row).seeds or self.plan.seeds
+        ]
+
+    # -- one cell -----------------------------------------------------------------------------------------------
+
+    def _final(
+        self, role: str, method: str, backbone: str | None, dimension: int | None, seed: int,
+        chosen: Mapping[str, Any], trial: int | None = None,
+    ) -> Cell:  # fmt: skip
+        split = self.plan.split_of(seed)
+        if role == "baseline":
+            entry = self.plan.baselines[method]
+            model = entry.model or method
+            settings = {**merged({**self.plan.settings, **entry.settings}, chosen), "seed": seed}
+            return self._cell(role, method, model, model, None, seed, split, settings, trial)
+        assert backbone is not None
+        students, root = self.plan.students, self.plan.root_of(method)
+        method_settings = {
+            **self._common(split),
+            **students.backbones[backbone].settings,
+            **self.plan.settings_of(root, backbone),
+        }
+        settings = {
+            **merged(method_settings, chosen),
+            **(self.plan.settings_of(method, backbone) if root != method else {}),
+            "student_backbone": backbone,
+            "embedding_size": dimension,
+            "compare_no_kd": False,
+            "seed": seed,
+        }
+        model = students.methods[root].model or root
+        return self._cell(role, method, model, backbone, dimension, seed, split, settings, trial)
+
+    def _common(self, split: int) -> dict[str, Any]:
+        """Settings of every model that knows the teachers."""
+        teachers, seed = self.plan.teachers, self.plan.teacher_seed(split)
+        return {
+            **self.plan.settings,
+            **self.plan.students.settings,
+            "teachers": list(teachers.models),
+            "teacher_config": {name: {"seed": seed, **teachers.settings.get(name, {})} for name in teachers.models},
+        }
+
+    def _cell(
+        self, role: str, method: str, model: str, backbone: str, dimension: int | None, seed: int, split: int,
+        settings: Mapping[str, Any], trial: int | None = None,
+    ) -> Cell:  # fmt: skip
+        if "teachers" in settings:  # of a cell that has fewer, as an ablation may
+            kept = {name: settings["teacher_config"].get(name, {}) for name in settings["teachers"]}
+            settings = {**settings, "teacher_config": kept}
+        return Cell(
+            role=role,
+            method=method,
+            model=model,
+            dataset=self.plan.dataset,
+            data=self.data,
+            backbone=backbone,
+            dimension=dimension,
+            seed=seed,
+            split_seed=split,
+            settings=settings,
+            tuning=trial is not None,
+            trial=trial,
+        )

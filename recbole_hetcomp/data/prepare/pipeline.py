@@ -1,0 +1,203 @@
+"""From a raw file to a folder that RecBole loads."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from recbole_hetcomp.data.prepare import card as cards
+from recbole_hetcomp.data.prepare.filters import Filters, apply
+from recbole_hetcomp.data.prepare.folder import check_free, whole_folder
+from recbole_hetcomp.data.prepare.readers import Layout, read
+from recbole_hetcomp.data.prepare.records import Drop, Records
+from recbole_hetcomp.data.prepare.splits import PARTS, paper_split
+from recbole_hetcomp.files import sha256_of
+from recbole_hetcomp.version import __version__
+
+SPLITS = ("paper", "none")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set that is ready.
+
+    Attributes:
+        folder: its folder.
+        config_file: the YAML file for ``--config_files``.
+        card: the data card.
+    """
+
+    folder: Path
+    config_file: Path
+    card: dict[str, Any]
+
+    def __str__(self) -> str:
+        """What was read, dropped and written."""
+        card = self.card
+        lines = [
+            "read {interactions:,} interactions of {users:,} users with {items:,} items".format(**card["read"]),
+            *(f"dropped {Drop(**row)}" for row in card["dropped"]),
+            *(
+                f"{name:5} {row['interactions']:9,} interactions of {row['users']:,} users with {row['items']:,} items"
+                for name, row in card["parts"].items()
+            ),
+            f"{card['users']:,} users, {card['items']:,} items, density {card['density']:.4%}",
+            f"written to {self.folder}; data card: {card['name']}.card.md",
+        ]
+        return "\n".join(lines)
+
+
+def prepare(
+    file: Path | str,
+    output: Path | str,
+    name: str,
+    layout: Layout,
+    filters: Filters | None = None,
+    split: str = "paper",
+    seed: int = 0,
+    overwrite: bool = False,
+) -> Prepared:
+    """Prepare a data set.
+
+    The folder ``output/name`` appears whole or not at all. It holds ``name.train.inter``, ``name.valid.inter``,
+    ``name.test.inter`` and ``name.item``, the whole catalogue, for the paper's split; or one ``name.inter``, with times
+    where there are any, for RecBole's own splitter; ``name.yaml``, which tells RecBole all this; and the data card as
+    ``name.card.json`` and ``name.card.md``. The same input and arguments give the same bytes; only the YAML file
+    depends on where the folder is.
+
+    Args:
+        file: the raw file.
+        output: the folder in which the data set's folder is made, RecBole's ``data_path``.
+        name: the data set's name.
+        layout: how the file is read.
+        filters: which interactions stay; None is ``Filters()``, users with five or more.
+        split: ``paper`` (method section 7) or ``none``.
+        seed: of the paper's split.
+        overwrite: replace a folder that was made by this function.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        FileExistsError: the folder is there.
+        ValueError: an argument or the file's content is not allowed.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     raw = Path(home) / "users.dat"
+    ...     _ = raw.write_text("5 1 2 3 4 5\\n" * 4 + "1 7\\n")
+    ...     made = prepare(raw, home, "toy", Layout("citeulike"))
+    ...     sorted(path.name for path in made.folder.iterdir())[:4], made.card["parts"]["train"]["interactions"]
+    (['toy.card.json', 'toy.card.md', 'toy.item', 'toy.test.inter'], 12)
+    """
+    filters = Filters() if filters is None else filters
+    _check(name, split)
+    file, target, mark = Path(file), Path(output) / name, f"{name}.card.json"
+    check_free(target, mark, overwrite)
+    raw = read(file, layout)
+    records, drops = apply(raw, filters)
+    parts, more = _parts(records, split, seed)
+    card = {
+        "name": name,
+        "input": {"file": file.name, "bytes": file.stat().st_size, "sha256": sha256_of(file)},
+        "command": command(file.name, name, layout, filters, split, seed),
+        "version": __version__,
+        "layout": asdict(layout),
+        "filters": asdict(filters),
+        "split": split,
+        "seed": seed if split == "paper" else None,
+        "read": cards.counts(raw),
+        "dropped": cards.dropped([*drops, *more]),
+        **cards.sizes(records, parts),
+    }
+    with whole_folder(target, mark, overwrite) as folder:
+        card["files"] = {path.name: sha256_of(path) for path in _write_atomic_files(folder, name, records, parts)}
+        _write_text(folder / f"{name}.yaml", _settings(target, parts, records))
+        _write_text(folder / mark, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+        _write_text(folder / f"{name}.card.md", cards.as_markdown(card))
+    return Prepared(target, target / f"{name}.yaml", card)
+
+
+def command(file: str, name: str, layout: Layout, filters: Filters, split: str, seed: int) -> str:
+    """The command that makes the data set, without the settings that have their default.
+
+    >>> command("users.dat", "citeulike-t", Layout("citeulike"), Filters(), "paper", 0)
+    'hetcomp prepare --format citeulike --input users.dat --output DIR --name citeulike-t --split paper --seed 0'
+    """
+    words = ["hetcomp", "prepare", "--format", layout.format, "--input", file, "--output", "DIR", "--name", name]
+    for settings, default in ((asdict(layout), Layout(layout.format)), (asdict(filters), Filters())):
+        for key, value in settings.items():
+            if value == getattr(default, key):
+                continue
+            words.append(f"--{key}")
+            if value is not True:
+                words.append(",".join(value) if isinstance(value, tuple) else str(value).replace("\t", "\\t"))
+    words += ["--split", split] + (["--seed", str(seed)] if split == "paper" else [])
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def _check(name: str, split: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ValueError(f"name is {name!r}; allowed: letters, digits, '.', '_' and '-', the first a letter or a digit")
+    if name == "ml-100k":
+        raise ValueError(
+            "name is 'ml-100k'; allowed: another one, as RecBole always loads its own copy under this name"
+        )
+    if split not in SPLITS:
+        raise ValueError(f"split is {split!r}; allowed: {', '.join(SPLITS)}")
+
+
+def _parts(records: Records, split: str, seed: int) -> tuple[dict[str, Records], list[Drop]]:
+    if split == "none":
+        return {"all": records}, []
+    parts, drops = paper_split(records, seed)
+    return {name: records.keep(parts == part) for name, part in PARTS.items()}, drops
+
+
+def _write_atomic_files(folder: Path, name: str, records: Records, parts: dict[str, Records]) -> Iterator[Path]:
+    if list(parts) == ["all"]:
+        yield _write_frame(folder / f"{name}.inter", _frame(records, with_times=True))
+        return
+    for part, content in parts.items():
+        yield _write_frame(folder / f"{name}.{part}.inter", _frame(content, with_times=False))
+    catalogue = records.item_ids[pd.unique(records.items)]
+    yield _write_frame(folder / f"{name}.item", pd.DataFrame({"item_id:token": catalogue}))
+
+
+def _frame(records: Records, with_times: bool) -> pd.DataFrame:
+    columns: dict[str, Any] = {
+        "user_id:token": records.user_ids[records.users],
+        "item_id:token": records.item_ids[records.items],
+    }
+    if with_times and records.timestamps is not None:
+        columns["timestamp:float"] = records.timestamps
+    return pd.DataFrame(columns)
+
+
+def _write_frame(path: Path, frame: pd.DataFrame) -> Path:
+    with path.open("w", encoding="utf-8", newline="\n") as stream:
+        frame.to_csv(stream, sep="\t", index=False)
+    return path
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _settings(target: Path, parts: dict[str, Records], records: Records) -> str:
+    """RecBole's settings to load the data set."""
+    settings: dict[str, Any] = {"data_path": str(target.parent.resolve())}
+    columns = ["user_id", "item_id"]
+    if list(parts) == ["all"]:
+        times = ["timestamp"] if records.timestamps is not None else []
+        settings["load_col"] = {"inter": columns + times}
+    else:
+        settings["benchmark_filename"] = list(parts)
+        settings["load_col"] = {"inter": columns, "item": ["item_id"]}
+    return yaml.safe_dump(settings, sort_keys=False, default_flow_style=None)

@@ -1,0 +1,21 @@
+"""The student alone: the backbone's own loss on RecBole's own batches, in the trainer of the distilled ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from recbole_hetcomp.student.trainer import DistillingTrainer
+
+
+class NoKDTrainer(DistillingTrainer):
+    """Trains a student without teachers: what ``compare_no_kd`` trains beside another method, as a run of its own."""
+
+    with_teachers = False
+
+    def _make_batches(self, train_data: Any) -> Any:
+        return train_data
+
+    def _batch_loss(self, batch: Any) -> Tensor:
+        return self._base_loss(batch)

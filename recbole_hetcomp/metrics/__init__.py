@@ -1,0 +1,1 @@
+"""What lists are worth: RecBole's metrics from lists, popularity, likeness."""

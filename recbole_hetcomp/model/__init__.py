@@ -1,1 +1,0 @@
-"""RecBole model classes: teachers, the ensemble and distilled students."""

@@ -1,1 +1,0 @@
-"""Models that teach: new kinds of teachers, stored rankings and the ensemble."""

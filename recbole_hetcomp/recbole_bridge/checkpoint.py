@@ -1,0 +1,133 @@
+"""Checkpoints of the plugin's models: tensors and plain data, readable with ``weights_only=True``.
+
+RecBole pickles its ``Config`` object into every checkpoint. Ours hold the same settings as plain data, and are
+given back to RecBole as a ``Config`` when RecBole itself reads them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from recbole.config import Config
+
+FORMAT = "recbole_hetcomp.recbole_bridge.checkpoint"
+FORMAT_VERSION = 1
+
+# Computed by Config from the rest, or bound to one machine.
+_DERIVED = {
+    "MODEL_TYPE",
+    "MODEL_INPUT_TYPE",
+    "eval_type",
+    "device",
+    "single_spec",
+    "local_rank",
+    "valid_metric_bigger",
+    "valid_neg_sample_args",
+    "test_neg_sample_args",
+    "data_path",
+}
+
+
+@contextmanager
+def command_line_hidden() -> Iterator[None]:
+    """Keep ``sys.argv`` out of any ``Config`` that is built inside.
+
+    RecBole's Config reads the process's command line and lets it win over everything else, so the settings
+    typed for a student would reach its teachers.
+    """
+    argv = sys.argv
+    sys.argv = argv[:1] or [""]
+    try:
+        yield
+    finally:
+        sys.argv = argv
+
+
+def plain_numbers(model: Any) -> dict[str, Any]:
+    """A model's attributes that are numbers: some of RecBole's count their updates in one (MultiVAE's annealing)."""
+    return {name: value for name, value in vars(model).items() if type(value) in (int, float)}
+
+
+def is_plain(value: Any) -> bool:
+    """True for None, booleans, numbers, strings and lists, tuples and string-keyed dicts of them."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return True
+    if isinstance(value, (list, tuple)):
+        return all(is_plain(entry) for entry in value)
+    return isinstance(value, Mapping) and all(isinstance(k, str) and is_plain(v) for k, v in value.items())
+
+
+def data_root(config: Config) -> str | None:
+    """The ``data_path`` that the user gave; RecBole appends the data set's name to it (None for ml-100k)."""
+    if config["dataset"] == "ml-100k":
+        return None
+    return os.path.dirname(config["data_path"])
+
+
+def plain_config(config: Config) -> dict[str, Any]:
+    """A RecBole Config as plain data from which :func:`revive_config` rebuilds it."""
+    plain = {key: value for key, value in config.final_config_dict.items() if key not in _DERIVED and is_plain(value)}
+    root = data_root(config)
+    if root is not None:
+        plain["data_path"] = root
+    return plain
+
+
+def revive_config(plain: Mapping[str, Any]) -> Config:
+    """The Config that :func:`plain_config` took apart, on this machine's device and without its command line."""
+    given = dict(plain)
+    sampling = given.get("train_neg_sample_args") or {}
+    if sampling.get("distribution") == "none":
+        given["train_neg_sample_args"] = None
+    with command_line_hidden():
+        return Config(model=given["model"], dataset=given["dataset"], config_dict=given)
+
+
+def checkpoint_content(trainer: Any, epoch: int) -> dict[str, Any]:
+    """What RecBole's trainers save, with the Config as plain data.
+
+    Args:
+        trainer: a RecBole trainer.
+        epoch: the epoch that was finished last.
+    """
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "config": plain_config(trainer.config),
+        "epoch": epoch,
+        "cur_step": trainer.cur_step,
+        "best_valid_score": float(trainer.best_valid_score),
+        "state_dict": trainer.model.state_dict(),
+        "other_parameter": trainer.model.other_parameter(),
+        "optimizer": trainer.optimizer.state_dict(),
+    }
+
+
+def save_atomically(content: Any, path: str | os.PathLike) -> None:
+    """``torch.save`` that leaves either the old file or the whole new one, never a part."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def revive(content: Any) -> Any:
+    """Give RecBole a ``Config`` where one of our checkpoints holds plain data; anything else is returned as it is."""
+    if isinstance(content, dict) and content.get("format") == FORMAT:
+        return {**content, "config": revive_config(content["config"])}
+    return content

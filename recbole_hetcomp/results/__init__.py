@@ -1,0 +1,1 @@
+"""A run's result: one table and a picture."""

@@ -1,0 +1,122 @@
+"""A run's result: one table, printed and written as JSON and CSV, and a picture of the training curves."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from recbole_hetcomp.files import versions, write_whole
+from recbole_hetcomp.results.curves import draw_curves
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model of the table.
+
+    Attributes:
+        name: its name.
+        role: teacher, ensemble or student.
+        test: RecBole's test metrics under RecBole's names.
+        valid: its validation metrics, at the epoch that was chosen.
+        parameters: number of trained parameters.
+        seconds: wall-clock seconds of its training.
+    """
+
+    name: str
+    role: str
+    test: dict[str, float]
+    valid: dict[str, float]
+    parameters: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """All that a run reports.
+
+    Attributes:
+        rows: teachers, ensemble, student alone, student.
+        metric: the validation metric, whose test value ``share_of_ensemble`` compares.
+        run: the run's name.
+        dataset: name of the data set.
+        seed: RecBole's seed.
+        fingerprint: of the data set and its split.
+        settings: the whole Config as plain data.
+        history: per-epoch values: loss, valid, discrepancy, snapshot_shares, fine.
+        teacher_epochs: epochs of each teacher's snapshots.
+    """
+
+    rows: tuple[Row, ...]
+    metric: str
+    run: str
+    dataset: str
+    seed: int
+    fingerprint: str
+    settings: dict[str, Any]
+    history: tuple[dict[str, Any], ...]
+    teacher_epochs: dict[str, list[int]]
+
+    def table(self) -> pd.DataFrame:
+        """One line a model: name, role, test metrics, parameters, share_of_ensemble, seconds."""
+        ensemble = next((row.test[self.metric] for row in self.rows if row.role == "ensemble"), None)
+        return pd.DataFrame(
+            [
+                {
+                    "name": row.name,
+                    "role": row.role,
+                    **{key: float(value) for key, value in row.test.items()},
+                    "parameters": int(row.parameters),
+                    "share_of_ensemble": float(row.test[self.metric]) / ensemble if ensemble else float("nan"),
+                    "seconds": round(float(row.seconds), 1),
+                }
+                for row in self.rows
+            ]
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """The result as JSON data."""
+        records = self.table().to_dict(orient="records")
+        for record, row in zip(records, self.rows):
+            if record["share_of_ensemble"] != record["share_of_ensemble"]:  # no ensemble: JSON has no NaN
+                record["share_of_ensemble"] = None
+            record["valid"] = {key: float(value) for key, value in row.valid.items()}
+        return {
+            "run": self.run,
+            "dataset": self.dataset,
+            "seed": self.seed,
+            "data_fingerprint": self.fingerprint,
+            "share_metric": self.metric,
+            "rows": records,
+            "teacher_epochs": self.teacher_epochs,
+            "settings": self.settings,
+            "versions": versions(),
+            "history": list(self.history),
+        }
+
+
+def write_result(result: Result, folder: Path, logger: logging.Logger) -> None:
+    """Write ``results.json``, ``results.csv`` and ``curves.png`` and log the table.
+
+    Each file is written whole or not at all.
+
+    Args:
+        result: the result.
+        folder: the run's folder.
+        logger: where the table is printed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    table = result.table()
+    write_whole(
+        folder / "results.json",
+        lambda path: path.write_text(json.dumps(result.plain(), indent=2, default=str)),
+    )
+    write_whole(folder / "results.csv", lambda path: table.to_csv(path, index=False))
+    write_whole(folder / "curves.png", lambda path: draw_curves(result, path))
+    shown = table.assign(share_of_ensemble=table["share_of_ensemble"].map("{:.1%}".format).replace("nan%", "–"))
+    text = shown.to_markdown(index=False, floatfmt=".4f", tablefmt="github", intfmt=",")
+    logger.info(f"results on {result.dataset}, seed {result.seed} (test split):\n{text}\nwritten to {folder}")

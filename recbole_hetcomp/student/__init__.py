@@ -1,0 +1,1 @@
+"""The student: a RecBole model of any backbone, its objective, its trainer."""

@@ -1,0 +1,215 @@
+"""A student of any backbone: the RecBole model that a distillation trainer trains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recbole.model.abstract_recommender import GeneralRecommender
+from recbole.utils import InputType, get_model
+from torch import Tensor, arange, cat, nn, ones_like
+from torch.nn.functional import embedding
+
+from recbole_hetcomp.recbole_bridge.checkpoint import plain_numbers
+from recbole_hetcomp.recbole_bridge.config import (
+    HetCompSettings,
+    backbone_config,
+    checked_settings,
+    model_defaults,
+    read_properties,
+    read_settings,
+)
+from recbole_hetcomp.recbole_bridge.scoring import all_item_scores, clear_cache, pair_scores, ranks_by_pairs
+
+
+class DistilledStudent(GeneralRecommender):
+    """Wraps a RecBole general recommender, the backbone, under the student's own settings.
+
+    Predictions and the base loss are the backbone's; ``all_scores`` and ``scores_of`` are what listwise losses need:
+    the backbone's scores times ``score_scale``.
+    """
+
+    property_files = ("HetComp",)
+    method_settings: type | None = None  # dataclass of the settings that are the method's own
+    input_type = InputType.PAIRWISE  # until configure() puts the backbone's in its place
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.settings = HetCompSettings.from_config(config)
+        self.settings.check_catalogue(self.n_items - 1)
+        self.method: Any = None if self.method_settings is None else read_settings(self.method_settings, config)
+        self.backbone = get_model(self.settings.student_backbone)(backbone_config(config, self.settings), dataset)
+        if not any(parameter.requires_grad for parameter in self.backbone.parameters()):
+            raise ValueError(f"student_backbone={self.settings.student_backbone!r} has no parameters to train")
+        if self.settings.embedding_init_std is not None:
+            _draw_embeddings(self.backbone, self.settings.embedding_init_std)
+        self.register_load_state_dict_post_hook(lambda module, keys: clear_cache(module.backbone))
+
+    @classmethod
+    def configure(cls, config: Any) -> None:
+        """Check the settings when a Config is built, and make RecBole's loader the one that the backbone needs."""
+        settings = checked_settings(config, cls.method_settings)
+        backbone = get_model(settings.student_backbone)
+        if hasattr(backbone, "input_type"):
+            config["MODEL_INPUT_TYPE"] = backbone.input_type
+
+    @staticmethod
+    def properties(config: Any) -> dict[str, Any]:
+        """The backbone's own defaults, below the student's."""
+        default = read_properties("model", "HetComp")["student_backbone"]
+        return model_defaults(config.external_config_dict.get("student_backbone", default))
+
+    def before_step(self) -> None:
+        """What a step starts with: CML's points go back into the unit ball, as projected gradient descent wants it."""
+        if type(self.backbone).__name__ == "CML":
+            self.backbone.project()
+
+    def _scaled(self, scores: Tensor) -> Tensor:
+        """Scores, or factors of one side, times ``score_scale``; not a copy of them where that is 1."""
+        scale = self.settings.scale
+        return scores if scale == 1.0 else scale * scores
+
+    def all_scores(self, users: Tensor) -> Tensor:
+        """Scores of every item as the losses see them, with gradients, float [B, I].
+
+        Args:
+            users: int64 [B].
+        """
+        clear_cache(self.backbone)
+        return self._scaled(all_item_scores(self.backbone, users, self.n_items))
+
+    def factors(self, users: Tensor) -> tuple[Tensor, Tensor] | None:
+        """User factors [B, d] and item factors [I, d], with gradients, whose dot product is the score the losses see.
+
+        None for a backbone whose scores are no dot products.
+
+        Args:
+            users: int64 [B].
+        """
+        clear_cache(self.backbone)
+        factors = dot_product_factors(self.backbone, users)
+        return None if factors is None else (self._scaled(factors[0]), factors[1])
+
+    def scores_of(
+        self,
+        users: Tensor,
+        items: Tensor,
+        shared: Tensor | None = None,
+        factors: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Scores of some items of each user, and of some items for all of them, with gradients.
+
+        Args:
+            users: int64 [B].
+            items: int64 [B, L].
+            shared: int64 [S]; none if None.
+            factors: what :meth:`factors` gave for the users, where it was asked already.
+
+        Returns:
+            float [B, L] and [B, S].
+        """
+        shared = items.new_empty(0) if shared is None else shared
+        factors = self.factors(users) if factors is None else factors
+        n_own, n_shared = items.shape[1], shared.shape[0]
+        if factors is None and ranks_by_pairs(self.backbone) and n_own + n_shared < self.n_items:
+            wanted = cat((items, shared.expand(len(users), -1)), dim=1)
+            pairs = users.repeat_interleave(n_own + n_shared), wanted.view(-1)
+            scores = self.scores_of_pairs(*pairs).view(wanted.shape)
+            return scores[:, :n_own], scores[:, n_own:]
+        if factors is None:
+            scores = self.all_scores(users)
+            return scores.gather(1, items), scores[:, shared]
+        user_factors, item_factors = factors
+        # embedding(), not indexing: with several threads the latter adds up gradients in an order that varies.
+        own = (embedding(items, item_factors) * user_factors[:, None]).sum(2)
+        return own, user_factors @ embedding(shared, item_factors).t()
+
+    def scores_of_pairs(self, users: Tensor, items: Tensor) -> Tensor:
+        """Scores of single pairs, with gradients, float [n].
+
+        Args:
+            users: int64 [n].
+            items: int64 [n].
+        """
+        factors = self.factors(users)
+        if factors is None:
+            return self._scaled(pair_scores(self.backbone, users, items))
+        return (factors[0] * embedding(items, factors[1])).sum(1)
+
+    def calculate_loss(self, interaction: Any) -> Tensor:
+        """The backbone's own loss on a batch of interactions."""
+        return self.backbone.calculate_loss(interaction)
+
+    def predict(self, interaction: Any) -> Tensor:
+        """Scores of user-item pairs, float [B]."""
+        return self.backbone.predict(interaction)
+
+    def full_sort_predict(self, interaction: Any) -> Tensor:
+        """Scores of all items, float [B * I] or [B, I] as the backbone returns them."""
+        return self.backbone.full_sort_predict(interaction)
+
+    def other_parameter(self) -> dict[str, Any]:
+        """The backbone's state outside its state dict, without caches.
+
+        Plain numbers are part of it: some of RecBole's models count their updates in one (MultiVAE's annealing).
+        """
+        named = self.backbone.other_parameter().items()
+        return {
+            **plain_numbers(self.backbone),
+            **{key: value for key, value in named if not key.startswith("restore_")},
+        }
+
+    def load_other_parameter(self, para: dict[str, Any] | None) -> None:
+        """Give the backbone back what :meth:`other_parameter` took."""
+        self.backbone.load_other_parameter(para)
+
+
+def dot_product_factors(backbone: Any, users: Tensor) -> tuple[Tensor, Tensor] | None:
+    """User factors [B, d] and item factors [I, d] whose dot product is the score, or None for other backbones.
+
+    CML's have two places more than its points.
+    """
+    name = type(backbone).__name__
+    if name == "BPR":
+        return backbone.user_embedding(users), backbone.item_embedding.weight
+    if name == "LightGCN":
+        user_factors, item_factors = backbone.forward()
+        return embedding(users, user_factors), item_factors
+    if name == "CML":  # -|u - i|^2 = 2 u i - |u|^2 - |i|^2
+        user = backbone.get_user_embedding(users)
+        item = backbone.get_item_embedding(arange(backbone.n_items, device=users.device))
+        user_square, item_square = user.square().sum(1, keepdim=True), item.square().sum(1, keepdim=True)
+        return (
+            cat([2 * user, -user_square, -ones_like(user_square)], dim=1),
+            cat([item, ones_like(item_square), item_square], dim=1),
+        )
+    return None
+
+
+def user_representation(backbone: Any, users: Tensor | None = None) -> Tensor:
+    """What a backbone knows of its users: their factors, or its user embeddings side by side, float [B, d].
+
+    Args:
+        backbone: a RecBole general recommender.
+        users: int64 [B]; all if None.
+
+    Raises:
+        ValueError: it has no user embedding.
+    """
+    if type(backbone).__name__ == "LightGCN" and users is not None:
+        factors = dot_product_factors(backbone, users)
+        assert factors is not None
+        return factors[0]
+    tables = [
+        module.weight
+        for name, module in backbone.named_children()
+        if isinstance(module, nn.Embedding) and name.startswith("user")
+    ]
+    if not tables:
+        raise ValueError(f"student_backbone={type(backbone).__name__!r} has no user embedding; use e.g. 'BPR'")
+    return cat([table if users is None else embedding(users, table) for table in tables], dim=1)
+
+
+def _draw_embeddings(model: nn.Module, std: float) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, 0.0, std)

@@ -1,0 +1,374 @@
+"""The trainer of every distilled student: teachers first, then RecBole's own loop, then the table."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from recbole.trainer import Trainer
+from recbole.utils import init_seed
+from tqdm import tqdm
+
+from recbole_hetcomp.core import PAD, Ragged
+from recbole_hetcomp.metrics.lists import ListEvaluation
+from recbole_hetcomp.recbole_bridge.checkpoint import checkpoint_content, plain_config, save_atomically
+from recbole_hetcomp.recbole_bridge.config import HetCompSettings
+from recbole_hetcomp.recbole_bridge.scoring import clear_cache, ranked_lists
+from recbole_hetcomp.results.table import Result, Row, write_result
+from recbole_hetcomp.student.batches import PairedBatch, UserBatches, WithBaseBatches
+from recbole_hetcomp.teachers.imported_ranking import ImportedRanking
+from recbole_hetcomp.teachers.knowledge import Knowledge, gather_knowledge
+from recbole_hetcomp.teachers.pool import stored_numbers
+
+RESUME_FILE = "resume.pt"
+
+
+class DistillingTrainer(ListEvaluation, Trainer):
+    """Trains a :class:`~recbole_hetcomp.student.model.DistilledStudent` from its teachers.
+
+    RecBole's ``fit`` and ``evaluate`` run unchanged inside: early stopping, checkpoints, TensorBoard, callbacks and
+    metrics are RecBole's. A method says what is minimised in ``_loss``, and what happens between epochs in
+    ``_before_epoch``.
+
+    Raises:
+        NotImplementedError: several processes were asked for.
+    """
+
+    with_teachers = True
+    model: Any
+    stopping_step: float
+    cur_step: int
+
+    def __init__(self, config: Any, model: Any) -> None:
+        if not config["single_spec"]:
+            raise NotImplementedError("distillation runs in one process: leave nproc and world_size at their defaults")
+        super().__init__(config, model)
+        self.settings: HetCompSettings = model.settings
+        self.generator = torch.Generator().manual_seed(config["seed"])
+        self.patience = self.stopping_step
+        self.history: list[dict[str, Any]] = []
+        self.seconds = 0.0
+        self.knowledge: Knowledge | None = None
+        self._valid_data: Any = None
+        self._bar: tqdm | None = None
+
+    # -- what a method defines --------------------------------------------------------------------------------
+
+    def _begin(self, knowledge: Knowledge) -> None:
+        """Called once the teachers are known, before training or resuming."""
+
+    def _before_epoch(self, epoch: int) -> None:
+        """Called before each epoch."""
+
+    def _loss(self, users: torch.Tensor) -> torch.Tensor:
+        """What is minimised over a batch of users, a scalar."""
+        raise NotImplementedError
+
+    def _may_stop(self) -> bool:
+        """Whether early stopping counts already."""
+        return True
+
+    def _stage(self) -> str:
+        """What the progress bar says of the stage."""
+        return ""
+
+    def _method_state(self) -> dict[str, Any]:
+        """State of the method for a checkpoint: tensors and plain data."""
+        return {}
+
+    def _load_method_state(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`_method_state` gave."""
+
+    # -- training ---------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        train_data: Any,
+        valid_data: Any = None,
+        verbose: bool = True,
+        saved: bool = True,
+        show_progress: bool = False,
+        callback_fn: Callable[[int, float], Any] | None = None,
+    ) -> tuple[float, Any]:
+        """Obtain the teachers, then train the student as RecBole's trainer does.
+
+        Args, returns: as RecBole's ``Trainer.fit``.
+
+        Raises:
+            ValueError: the settings do not fit the data; before any training.
+            OSError: no space for the trajectories.
+        """
+        self._valid_data = valid_data
+        log_dir = self.tensorboard.log_dir
+        with_no_kd = self.settings.compare_no_kd and self.with_teachers
+        self.knowledge = gather_knowledge(
+            self.config, self.settings, train_data, valid_data, with_no_kd, log_dir, self.with_teachers
+        )
+        self.settings = self.knowledge.settings
+        self._name_files()
+        self._begin(self.knowledge)
+        if self.with_teachers:  # whether they were trained or found in the store must not change the student
+            init_seed(self.config["seed"], self.config["reproducibility"])
+        self.batches = self._make_batches(train_data)
+        resumed = saved and self.settings.resume and self._resume(train_data)
+        self._keep_best = resumed
+        if resumed and self.cur_step > self.patience:
+            self.start_epoch = self.epochs  # it was killed after its last validation
+
+        def on_validation(epoch: int, score: float) -> None:
+            if not self._may_stop():
+                self.cur_step = 0
+            self._note(epoch, valid=float(score))
+            if saved:
+                self._save_resume(epoch, train_data)
+            if callback_fn is not None:
+                callback_fn(epoch, score)
+
+        with tqdm(
+            total=self.epochs, initial=self.start_epoch, desc=f"student {self.config['model']}", unit="epoch",
+            ncols=100, disable=not show_progress, leave=False,
+        ) as self._bar:  # fmt: skip
+            result = super().fit(
+                train_data,
+                valid_data,
+                verbose=verbose,
+                saved=saved,
+                show_progress=False,
+                callback_fn=on_validation,
+            )
+        self._bar = None
+        return result
+
+    def _make_batches(self, train_data: Any) -> Any:
+        settings = self.settings
+        assert self.knowledge is not None
+        size = self.config["train_batch_size"] if settings.user_sampling == "interaction" else settings.user_batch_size
+        users = UserBatches(
+            self.knowledge.data, self.config["USER_ID_FIELD"], settings.user_sampling, size, self.generator
+        )
+        return WithBaseBatches(users, train_data) if settings.base_loss_weight else users
+
+    def _train_epoch(self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False) -> Any:
+        started = time.perf_counter()
+        self._before_epoch(epoch_idx)
+        loss = super()._train_epoch(self.batches, epoch_idx, loss_func=self._batch_loss)
+        clear_cache(self.model.backbone)
+        self.seconds += time.perf_counter() - started
+        self._note(epoch_idx, loss=float(loss))
+        if self._bar is not None:
+            self._bar.update(1)
+            self._bar.set_postfix_str(self._stage())
+        return loss
+
+    def _batch_loss(self, batch: Any) -> torch.Tensor:
+        self.model.before_step()
+        if isinstance(batch, PairedBatch):
+            base = self.settings.base_loss_weight * self._base_loss(batch.base)
+            return self._loss(batch.users[self.config["USER_ID_FIELD"]]) + base
+        return self._loss(batch[self.config["USER_ID_FIELD"]])
+
+    def _base_loss(self, interaction: Any) -> torch.Tensor:
+        loss = self.model.calculate_loss(interaction)
+        return sum(loss) if isinstance(loss, tuple) else loss  # type: ignore[return-value]
+
+    def _valid_epoch(self, valid_data: Any, show_progress: bool = False) -> Any:
+        self.stopping_step = self.patience if self._may_stop() else math.inf
+        return super()._valid_epoch(valid_data, show_progress=False)
+
+    @torch.no_grad()
+    def _student_lists(self, length: int) -> torch.Tensor:
+        """The student's own top lists over unobserved items, int32 [U, length]; all ``PAD`` for inactive users."""
+        assert self.knowledge is not None
+        data, backbone, device = self.knowledge.data, self.model.backbone, self.device
+        users = data.users.to(device)
+        history = Ragged(data.observed.offsets.to(device), data.observed.values.to(device))
+        self.model.eval()
+        clear_cache(backbone)
+        lists = torch.full((data.n_users, length), PAD, dtype=torch.int32, device=device)
+        lists[users] = ranked_lists(backbone, users, data.n_items, history, length, self.settings.score_elements)
+        return lists
+
+    def _note(self, epoch: int, **values: float) -> None:
+        """Add values to an epoch's line of the history."""
+        if not self.history or self.history[-1]["epoch"] != epoch:
+            self.history.append({"epoch": epoch})
+        self.history[-1].update(values)
+
+    # -- files ------------------------------------------------------------------------------------------------
+
+    def _name_files(self) -> None:
+        """Name this run's files by what it computes, so that parallel runs do not share them and a second try does."""
+        assert self.knowledge is not None
+        dataset, run = self.config["dataset"], self.knowledge.run
+        self.saved_model_file = str(Path(self.checkpoint_dir) / f"{dataset}-{run}.pth")
+        self.result_dir = Path(self.settings.result_dir or Path("results") / dataset / run)
+        self.result_dir.mkdir(parents=True, exist_ok=True)
+
+    def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
+        if epoch < 0 and self._keep_best:
+            return  # RecBole saves an untrained model when no epoch is left; the best one is on disk already
+        file = kwargs.pop("saved_model_file", self.saved_model_file)
+        save_atomically(self._checkpoint(epoch), file)
+        if verbose:
+            self.logger.info(f"Saving current: {file}")
+
+    def _checkpoint(self, epoch: int) -> dict[str, Any]:
+        return {**checkpoint_content(self, epoch), "method": self._method_state()}
+
+    def _save_resume(self, epoch: int, train_data: Any) -> None:
+        assert self.knowledge is not None
+        result = self.best_valid_result
+        state = {
+            **self._checkpoint(epoch),
+            "run": self.knowledge.run,
+            "best_valid_result": None if result is None else {key: float(value) for key, value in result.items()},
+            "train_loss_dict": dict(self.train_loss_dict),
+            "history": self.history,
+            "seconds": self.seconds,
+            "random": random_state(self.generator, train_data.generator),
+        }
+        save_atomically(state, self.result_dir / RESUME_FILE)
+
+    def _resume(self, train_data: Any) -> bool:
+        """Go on where an interrupted run with the same settings and data was; False if there is none."""
+        file = self.result_dir / RESUME_FILE
+        assert self.knowledge is not None
+        if not file.exists():
+            return False
+        try:
+            state = torch.load(file, map_location=self.device, weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise ValueError(f"{file} is damaged: delete it, or give resume=False, to start anew ({error})") from error
+        if state.get("run") != self.knowledge.run:
+            self.logger.warning(f"{file} belongs to run {state.get('run')}, not to {self.knowledge.run}: not resumed")
+            return False
+        self.start_epoch = state["epoch"] + 1
+        self.cur_step = state["cur_step"]
+        self.best_valid_score = state["best_valid_score"]
+        self.best_valid_result = state["best_valid_result"]
+        self.train_loss_dict = state["train_loss_dict"]
+        self.history = state["history"]
+        self.seconds = state["seconds"]
+        self.model.load_state_dict(state["state_dict"])
+        self.model.load_other_parameter(state["other_parameter"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._load_method_state(state["method"])
+        restore_random_state(state["random"], self.generator, train_data.generator)
+        self.logger.info(f"resumed at epoch {self.start_epoch} from {file}")
+        return True
+
+    # -- evaluation and the table -----------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def evaluate(
+        self,
+        eval_data: Any,
+        load_best_model: bool = True,
+        model_file: str | None = None,
+        show_progress: bool = False,
+    ) -> Any:
+        """As RecBole's ``Trainer.evaluate``; the first test evaluation after ``fit`` also writes the run's table."""
+        result = super().evaluate(eval_data, load_best_model, model_file, show_progress)
+        if eval_data and self.knowledge is not None and eval_data is not self._valid_data:
+            self._report(eval_data, result)
+        return result
+
+    def _report(self, test_data: Any, student: dict[str, float]) -> None:
+        """Write and print the table of teachers, ensemble, student alone and student."""
+        knowledge = self.knowledge
+        assert knowledge is not None
+        write_result(self._result(knowledge, test_data, student), self.result_dir, self.logger)
+        (self.result_dir / RESUME_FILE).unlink(missing_ok=True)
+
+    def _result(self, knowledge: Knowledge, test_data: Any, student: dict[str, float]) -> Result:
+        rows = self._teacher_rows(knowledge, test_data) if knowledge.teachers else []
+        if knowledge.no_kd is not None:
+            alone = knowledge.no_kd
+            assert alone.served is not None
+            rows.append(
+                Row("NoKD", "student", self._list_metrics(alone.served, test_data), alone.info["valid"],
+                    alone.info["parameters"], alone.info["seconds"])
+            )  # fmt: skip
+        parameters = stored_numbers(self.model.backbone)  # what is served; not what only helps in training
+        valid = self.best_valid_result or {}
+        rows.append(Row(self.config["model"], "student", dict(student), dict(valid), parameters, self.seconds))
+        return Result(
+            rows=tuple(rows),
+            metric=self.valid_metric,
+            run=knowledge.run,
+            dataset=self.config["dataset"],
+            seed=self.config["seed"],
+            fingerprint=knowledge.data.fingerprint,
+            settings={**plain_config(self.config), **self.settings.plain()},
+            history=tuple(self.history),
+            teacher_epochs={name: list(teacher.epochs) for name, teacher in knowledge.teachers},
+        )
+
+    def _teacher_rows(self, knowledge: Knowledge, test_data: Any) -> list[Row]:
+        """The table's lines of the teachers and their ensemble."""
+        rows = []
+        for name, teacher in knowledge.teachers:
+            assert teacher.served is not None
+            rows.append(
+                Row(name, "teacher", self._list_metrics(teacher.served, test_data), teacher.info["valid"],
+                    teacher.info["parameters"], teacher.info["seconds"])
+            )  # fmt: skip
+        rows.append(
+            Row(
+                "TeacherEnsemble",
+                "ensemble",
+                self._list_metrics(knowledge.ensemble, test_data),
+                self._list_metrics(knowledge.ensemble, self._valid_data),
+                sum(row.parameters for row in rows),
+                sum(row.seconds for row in rows),
+            )
+        )
+        return rows
+
+    def _ranked_model(self) -> Any:
+        return self.model.backbone
+
+    def _list_metrics(self, lists: torch.Tensor, eval_data: Any) -> dict[str, float]:
+        """RecBole's metrics of stored lists, by this trainer's own evaluator."""
+        if self._takes_lists(eval_data):
+            return self.evaluate_lists(lists, eval_data)
+        ranking = ImportedRanking(self.config, eval_data._dataset).to(self.device)
+        ranking.set_lists(lists)
+        student, self.model = self.model, ranking
+        try:
+            return dict(super().evaluate(eval_data, load_best_model=False))
+        finally:
+            self.model = student
+
+
+def random_state(*generators: torch.Generator) -> dict[str, Any]:
+    """State of every random number generator that training uses, as tensors and plain data."""
+    name, keys, position, has_gauss, cached = np.random.get_state()
+    version, internal, gauss = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [name, torch.from_numpy(np.asarray(keys, dtype=np.int64)), position, has_gauss, cached],
+        "python": [version, list(internal), gauss],
+        "generators": [generator.get_state() for generator in generators],
+    }
+
+
+def restore_random_state(state: dict[str, Any], *generators: torch.Generator) -> None:
+    """Put back what :func:`random_state` took."""
+    torch.set_rng_state(state["torch"].cpu())
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all([entry.cpu() for entry in state["cuda"]])
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), position, has_gauss, cached))
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    for generator, saved in zip(generators, state["generators"]):
+        generator.set_state(saved.cpu())

@@ -1,0 +1,213 @@
+"""What a student learns from: the teachers' trajectories, their ensemble, and the student trained alone beside them."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from recbole.config import Config
+from torch import Tensor
+
+from recbole_hetcomp.core import PAD, taught_unobserved
+from recbole_hetcomp.data.interactions import Interactions
+from recbole_hetcomp.recbole_bridge.config import HetCompSettings, run_key
+from recbole_hetcomp.teachers.pool import Lesson, TeacherPool, no_kd_lesson, teacher_lessons
+from recbole_hetcomp.trajectories import MappedTensors, Trajectory, TrajectoryStore, item_dtype, rank_dtype
+
+DOMINANT_SHARE = 0.8  # of the teachers' weight, above which an ensemble is hardly one
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """All that is known before the student trains.
+
+    Attributes:
+        data: the interactions.
+        run: short name of the run, the same whenever the same settings meet the same data.
+        teachers: name and trajectory of each teacher, in the order of the settings.
+        settings: the run's settings, with the teachers' weights decided.
+        ensemble: the consensus of the final snapshots over the items that any teacher lists, int32 [U, L]; L is 0 where
+            there are no teachers.
+        no_kd: the student trained alone, or None.
+    """
+
+    data: Interactions
+    run: str
+    teachers: tuple[tuple[str, Trajectory], ...]
+    settings: HetCompSettings
+    ensemble: Tensor
+    no_kd: Trajectory | None
+
+    @cached_property
+    def trajectories(self) -> Sequence[Tensor]:
+        """π of each teacher, int16 or int32 [E_m, U, K'_m], mapped when asked for."""
+        return MappedTensors(trajectory for _, trajectory in self.teachers)
+
+    @cached_property
+    def observed_ranks(self) -> Sequence[Tensor]:
+        """ρ of each teacher, int16 or int32 [E_m, nnz], mapped when asked for."""
+        return MappedTensors((trajectory for _, trajectory in self.teachers), "observed_ranks")
+
+    @property
+    def snapshots(self) -> list[int]:
+        """E_m of each teacher."""
+        return [trajectory.unobserved.shape[0] for _, trajectory in self.teachers]
+
+
+def gather_knowledge(
+    config: Config,
+    settings: HetCompSettings,
+    train_data: Any,
+    valid_data: Any,
+    with_no_kd: bool,
+    tensorboard_dir: str | None = None,
+    with_teachers: bool = True,
+) -> Knowledge:
+    """Train the run's teachers, or take them from the store, and form their ensemble.
+
+    Everything that can be wrong with settings, data or disk is checked before the first model trains.
+
+    Args:
+        config: the run's Config.
+        settings: the run's settings.
+        train_data: RecBole's training loader.
+        valid_data: RecBole's validation loader.
+        with_no_kd: whether the student is also trained alone.
+        tensorboard_dir: folder below which each model logs its validations.
+        with_teachers: False where a student learns alone and only the data are wanted.
+
+    Raises:
+        ValueError: the settings do not fit the data.
+        OSError: the store's disk is too full.
+    """
+    if not valid_data:  # none, or one without users
+        raise ValueError("distillation needs a validation split: eval_args leaves none")
+    data = Interactions.from_datasets(train_data._dataset, valid_data._dataset)
+    settings.check_catalogue(data.n_items - 1)
+    lessons = teacher_lessons(config, settings) if with_teachers else []
+    alone = no_kd_lesson(config, settings) if with_no_kd else None
+    store = TrajectoryStore(Path(settings.store_dir))
+    _report_data(data, settings, valid_data._dataset)
+    _check_disk(store.root, data, lessons)
+    classroom = TeacherPool(
+        data,
+        train_data._dataset,
+        valid_data,
+        store,
+        rebuild=settings.teacher_rebuild,
+        show_progress=bool(config["show_progress"]),
+        tensorboard_dir=tensorboard_dir,
+    )
+    teachers = tuple((lesson.label, classroom.obtain(lesson)) for lesson in lessons)
+    weighed = settings
+    if teachers:
+        weighed = settings.weigh([teacher.scores[-1] for _, teacher in teachers], config["valid_metric_bigger"])
+        _report_weights(weighed)
+    no_kd = classroom.obtain(alone) if alone is not None else None
+    companions = [lesson.identity for lesson in [*lessons, *([alone] if alone else [])]]
+    return Knowledge(
+        data=data,
+        run=f"{config['model']}-{run_key(config, data.fingerprint, companions)}",
+        teachers=teachers,
+        settings=weighed,
+        ensemble=(
+            ensemble_lists(data, [trajectory for _, trajectory in teachers], weighed, lessons[0].served_length)
+            if teachers
+            else torch.empty(data.n_users, 0, dtype=torch.int32)
+        ),
+        no_kd=no_kd,
+    )
+
+
+def ensemble_lists(
+    data: Interactions, teachers: Sequence[Trajectory], settings: HetCompSettings, served_length: int
+) -> Tensor:
+    """The teacher ensemble: the consensus of the final snapshots, over the items that any teacher lists.
+
+    Args:
+        data: the interactions.
+        teachers: the teachers' trajectories.
+        settings: the consensus's.
+        served_length: S, items wanted of each list once the user's validation items are left out.
+
+    Returns:
+        Item ids, best first, int32 [U, L]; rows of users without training items are all ``PAD``. L is S and the most
+        validation items that any user has, or the sum of K' where that is less: no S of what is left lies behind.
+    """
+    trajectories = MappedTensors(teachers)
+    last = torch.tensor([trajectory.shape[0] - 1 for trajectory in trajectories])
+    left_out = int((data.served.lengths() - data.observed.lengths()).max())
+    length = min(sum(trajectory.shape[2] for trajectory in trajectories), served_length + left_out)
+    lists = torch.full((data.n_users, length), PAD, dtype=torch.int32)
+    for users in data.users.split(max(1, settings.block_elements // length)):
+        items, _ = taught_unobserved(
+            trajectories, last.expand(len(users), -1), users, length, settings.consensus, settings.block_elements
+        )
+        lists[users] = items.int()
+    return lists
+
+
+def _report_weights(settings: HetCompSettings) -> None:
+    """Say how much each teacher counts, where they do not all count the same."""
+    weights = settings.teacher_weights
+    if weights is None:
+        return
+    logger = logging.getLogger()
+    named = (f"{name} {weight:.2f}" for name, weight in zip(settings.teachers, weights))
+    logger.info(f"teachers' weights: {', '.join(named)}")
+    if len(weights) > 1 and max(weights) > DOMINANT_SHARE * sum(weights):
+        logger.warning(
+            f"one teacher has more than {DOMINANT_SHARE:.0%} of the weight, the ensemble is hardly one; "
+            "lower quality_weighting, give teacher_weights, or leave the weak teachers out"
+        )
+
+
+def _report_data(data: Interactions, settings: HetCompSettings, valid: Any) -> None:
+    """Say what about the data the user should know."""
+    logger = logging.getLogger()
+    lengths = data.observed.lengths()[data.active]
+    short = int((lengths < settings.K_observed).sum())
+    if short:
+        logger.warning(
+            f"{short} of {len(lengths)} users have fewer than K/10 = {settings.K_observed} training items: "
+            "their observed list is as long as their history"
+        )
+    unseen = torch.as_tensor(valid.inter_feat[valid.iid_field]).unique()
+    unseen = unseen[data.item_counts[unseen] == 0]
+    if len(unseen):
+        logger.warning(
+            f"{len(unseen)} validation items occur in no training interaction: models that learn from ids alone "
+            "cannot rank them; filter with item_inter_num_interval if that is not wanted"
+        )
+    if settings.user_sampling == "user" and settings.user_batch_size > len(lengths):
+        logger.warning(
+            f"user_batch_size={settings.user_batch_size} is more than the {len(lengths)} users with training items: "
+            f"every step sees all of them; at most {len(lengths)} is useful"
+        )
+
+
+def _check_disk(root: Path, data: Interactions, lessons: Sequence[Lesson]) -> None:
+    """Raise OSError unless what the store will keep fits on its disk."""
+    per_item = item_dtype(data.n_items).itemsize
+    per_rank = rank_dtype(int(data.observed.lengths().max())).itemsize
+    ranks = per_rank * data.observed.values.shape[0]
+    needed = sum(
+        per_item * data.n_users * (lesson.snapshots * lesson.length + lesson.served_length) + lesson.snapshots * ranks
+        for lesson in lessons
+    )
+    existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        raise OSError(
+            errno.ENOSPC,
+            f"store_dir needs about {needed / 2**20:.0f} MiB and has {free / 2**20:.0f} MiB free; "
+            "free some, set store_dir elsewhere, or lower snapshots or K_prime",
+            str(root),
+        )

@@ -1,0 +1,154 @@
+"""Ranks the catalogue for blocks of users, and records a model's rankings while RecBole trains it (method.md §1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recbole_hetcomp.core import PAD, observed_ranks, top_k
+from recbole_hetcomp.core.rankings import hide, take_padded, without
+from recbole_hetcomp.data.interactions import Interactions
+from recbole_hetcomp.data.membership import Membership
+from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
+from recbole_hetcomp.recbole_bridge.scoring import (
+    SCORES_AT_ONCE,
+    all_item_scores,
+    device_of,
+    users_at_once,
+)
+from recbole_hetcomp.trajectories import SnapshotSpool
+
+_SPARE = 32  # places more than are served: few users have as many validation items among their best
+
+
+@dataclass(frozen=True)
+class Rankings:
+    """A model's rankings at one validation.
+
+    Attributes:
+        lists: top lists less the observed items, also of users without any, int32 [U, L], L >= K'.
+        observed_ranks: ρ, int32 [nnz].
+        served: top lists less the training and validation items, int32 [U, S].
+    """
+
+    lists: Tensor
+    observed_ranks: Tensor
+    served: Tensor
+
+
+class SnapshotRecorder:
+    """Writes a model's top lists and observed-item ranks to a spool at each validation.
+
+    Args:
+        data: the interactions.
+        spool: where snapshots go until the best validation is known.
+        length: K', length of the unobserved lists.
+        served_length: S, length of the list for test time, from which validation items are removed too.
+        bigger: whether a bigger validation score is better.
+        budget: scores held at once; nothing that is recorded depends on it.
+    """
+
+    def __init__(
+        self,
+        data: Interactions,
+        spool: SnapshotSpool,
+        length: int,
+        served_length: int,
+        bigger: bool = True,
+        budget: int = SCORES_AT_ONCE,
+    ) -> None:
+        self.data = data
+        self.spool = spool
+        self.length = length
+        self.served_length = served_length
+        self.bigger = bigger
+        self.budget = budget
+        self.best: float | None = None
+        self.served = torch.full((data.n_users, served_length), PAD, dtype=torch.int32)
+        self._served_items = Membership.of(data.served)
+        self._later = data.served.lengths() - data.observed.lengths()  # [U]: validation items not observed
+        self._pending: Rankings | None = None
+        self._covered: tuple[EvaluatedUsers, bool] | None = None
+
+    def covers(self, evaluated: EvaluatedUsers) -> bool:
+        """Whether the recorded lists are also those that an evaluation wants: its history is the training items."""
+        if self._covered is None or self._covered[0] is not evaluated:
+            users, observed = evaluated.users, self.data.observed
+            history = evaluated.history.items
+            same = torch.equal(history.lengths()[users], observed.lengths()[users]) and bool(
+                Membership.of(observed).holds(users, history.padded(users)).sum() == history.values.shape[0]
+            )
+            self._covered = evaluated, same
+        return self._covered[1]
+
+    @torch.no_grad()
+    def validation_lists(self, model: Any, evaluated: EvaluatedUsers, length: int) -> Tensor:
+        """The evaluated users' top lists, for the metrics; the same scores are what :meth:`record` then records.
+
+        Args:
+            model: the model, in evaluation mode.
+            evaluated: what :meth:`covers` agreed to.
+            length: L.
+
+        Returns:
+            Item ids, int32 [n, L].
+        """
+        self._pending = self._rank(model, max(length, self.length), evaluated.users)
+        return self._pending.lists[evaluated.users, :length]
+
+    @torch.no_grad()
+    def record(self, model: nn.Module, epoch: int, score: float) -> None:
+        """Record one validation.
+
+        Args:
+            model: the model as it was validated.
+            epoch: its epoch, from 0.
+            score: its validation score; an equal one replaces the best, as in RecBole's early stopping.
+        """
+        rankings = self._pending or self._rank_now(model)
+        self._pending = None
+        best = self.best is None or (score >= self.best if self.bigger else score <= self.best)
+        if best:
+            self.best, self.served = score, rankings.served
+        unobserved = rankings.lists[:, : self.length].clone()
+        unobserved[~self.data.active] = PAD
+        self.spool.append(epoch, score, unobserved, rankings.observed_ranks)
+
+    def _rank_now(self, model: nn.Module) -> Rankings:
+        was_training = model.training
+        model.eval()
+        rankings = self._rank(model, self.length, self.data.users)
+        model.train(was_training)
+        return rankings
+
+    def _rank(self, model: Any, length: int, also: Tensor) -> Rankings:
+        """Score the active users, and some others, once."""
+        data, device = self.data, device_of(model)
+        lists = torch.full((data.n_users, length), PAD, dtype=torch.int32)
+        served = torch.full((data.n_users, self.served_length), PAD, dtype=torch.int32)
+        ranks = torch.zeros(data.observed.values.shape[0], dtype=torch.int32)
+        for users in torch.cat([data.users, also]).unique().split(users_at_once(data.n_items, self.budget)):
+            scores = all_item_scores(model, users.to(device), data.n_items)
+            positions = data.observed.positions(users)
+            observed = take_padded(data.observed.values, positions).to(scores.device)
+            ranks[positions[positions != PAD]] = observed_ranks(scores, observed).cpu()[positions != PAD].int()
+            hide(scores, users, data.observed)
+            best = top_k(scores, max(length, self.served_length + _SPARE))
+            lists[users] = best[:, :length].int().cpu()
+            served[users] = self._less_later(scores, users, best.cpu()).int()
+        served[~data.active] = PAD
+        return Rankings(lists, ranks, served)
+
+    def _less_later(self, scores: Tensor, users: Tensor, best: Tensor) -> Tensor:
+        """The best items less the validation items, from longer lists where too few are left, int64 [B, S]."""
+        size = self.served_length
+        served = without(best, self._served_items.holds(users, best))[:, :size]
+        short = ((served[:, -1] == PAD) & (best[:, -1] != PAD)).nonzero().flatten()
+        if len(short):
+            later = self._later[users[short]].max()
+            best = top_k(scores[short.to(scores.device)], size + int(later)).cpu()
+            served[short] = without(best, self._served_items.holds(users[short], best))[:, :size]
+        return served

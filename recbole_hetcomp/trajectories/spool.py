@@ -1,0 +1,149 @@
+"""Where a recorder keeps the validations of a teacher that still trains."""
+
+from __future__ import annotations
+
+import errno
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from recbole_hetcomp.files import free_bytes
+from recbole_hetcomp.trajectories.mapped import map_tensors
+from recbole_hetcomp.trajectories.snapshots import select_snapshots
+from recbole_hetcomp.trajectories.trajectory import item_dtype, rank_dtype
+
+_ABANDONED_AFTER_SECONDS = 24 * 3600
+
+
+class SnapshotSpool:
+    """Scratch space of a recorder: one file a validation, so memory does not grow with their number.
+
+    Which validations a trajectory keeps is known only when training has ended, so all are kept until then.
+    Makes a directory of its own within ``directory``; leaving the context deletes it.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as scratch, SnapshotSpool(scratch) as spool:
+    ...     for epoch, score in [(1, 0.2), (2, 0.4), (3, 0.3)]:
+    ...         spool.append(epoch, score, torch.tensor([[epoch]]), torch.tensor([0]))
+    ...     unobserved, _, epochs, scores = spool.build(count=4)
+    >>> unobserved.tolist(), epochs, scores
+    ([[[1]], [[2]]], (1, 2), (0.2, 0.4))
+    """
+
+    def __init__(self, directory: Path | str) -> None:
+        """Make an empty scratch directory within ``directory``."""
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        remove_abandoned(Path(directory), "spool-*")
+        self.directory = Path(tempfile.mkdtemp(prefix="spool-", dir=directory))
+        self.epochs: list[int] = []
+        self.scores: list[float] = []
+
+    def __enter__(self) -> SnapshotSpool:
+        """Return the spool."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Delete the scratch directory."""
+        self.close()
+
+    def __len__(self) -> int:
+        """Return the number of validations recorded."""
+        return len(self.epochs)
+
+    def close(self) -> None:
+        """Delete the scratch directory; a second call does nothing."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def append(self, epoch: int, score: float, unobserved: Tensor, observed_ranks: Tensor) -> None:
+        """Record one validation.
+
+        Args:
+            epoch: when it took place.
+            score: its validation score.
+            unobserved: each user's unobserved items, best first, shape [U, K'].
+            observed_ranks: ranks aligned with N+_u's values, shape [nnz].
+
+        Raises:
+            OSError: if the disk does not take it; the message names the path, the bytes needed and those
+                free.
+        """
+        longest = int(observed_ranks.max()) + 1 if observed_ranks.numel() else 0
+        n_items = int(unobserved.max()) + 1 if unobserved.numel() else 0
+        tensors = {
+            "unobserved": unobserved.detach().to("cpu", item_dtype(n_items)).contiguous(),
+            "observed_ranks": observed_ranks.detach().to("cpu", rank_dtype(longest)).contiguous(),
+        }
+        path = self._file(len(self.epochs))
+        try:
+            save_file(tensors, str(path))
+        except (OSError, SafetensorError) as error:
+            path.unlink(missing_ok=True)
+            needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+            number = getattr(error, "errno", None) or error_number(str(error))
+            raise OSError(
+                number, f"cannot store {path}: {error}; {needed} bytes needed, {free_bytes(path)} free"
+            ) from error
+        self.epochs.append(int(epoch))
+        self.scores.append(float(score))
+
+    def build(
+        self, count: int, spacing: str = "even", bigger: bool = True
+    ) -> tuple[Tensor, Tensor, tuple[int, ...], tuple[float, ...]]:
+        """The kept snapshots, chosen by `select_snapshots`, each of their tensors in the smallest type that fits all.
+
+        Holds them once in memory, and one snapshot's pages more while they are read.
+
+        Returns:
+            unobserved, int16 or int32, shape [E, U, K']; observed_ranks, likewise, shape [E, nnz]; epochs;
+            scores.
+
+        Raises:
+            ValueError: if nothing was recorded, or as `select_snapshots` does.
+        """
+        kept = select_snapshots(self.epochs, self.scores, count, spacing, bigger)
+        stacks = self._empty_stacks(kept)
+        for place, index in enumerate(kept):
+            for name, tensor in map_tensors(self._file(index)).items():
+                stacks[name][place] = tensor
+        epochs = tuple(self.epochs[index] for index in kept)
+        return stacks["unobserved"], stacks["observed_ranks"], epochs, tuple(self.scores[i] for i in kept)
+
+    def _empty_stacks(self, kept: Sequence[int]) -> dict[str, Tensor]:
+        """Room for the kept snapshots' tensors, [E, …] each, of a type that fits every snapshot."""
+        stacks: dict[str, Tensor] = {}
+        for index in kept:
+            for name, tensor in map_tensors(self._file(index)).items():
+                dtype = torch.promote_types(tensor.dtype, stacks[name].dtype if name in stacks else tensor.dtype)
+                stacks[name] = torch.empty(len(kept), *tensor.shape, dtype=dtype)  # takes no memory until written
+        return stacks
+
+    def _file(self, index: int) -> Path:
+        return self.directory / f"validation-{index:06d}.safetensors"
+
+
+def remove_abandoned(folder: Path, pattern: str) -> None:
+    """Delete what writers left who were killed more than a day ago."""
+    for directory in folder.glob(pattern):
+        try:
+            abandoned = time.time() - directory.stat().st_mtime > _ABANDONED_AFTER_SECONDS
+        except FileNotFoundError:  # its writer has just finished
+            continue
+        if abandoned:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def error_number(message: str) -> int:
+    """The errno that safetensors gives only in its message ("... (os error 28)"), or EIO."""
+    match = re.search(r"os error (\d+)", message)
+    return int(match.group(1)) if match else errno.EIO

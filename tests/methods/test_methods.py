@@ -1,0 +1,335 @@
+"""The compared methods as trainers: their losses from a student's scores, and runs of seconds through run_recbole."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import replace
+from typing import Any
+
+import baseline_oracles
+import oracles
+import pytest
+import torch
+from recbole.config import Config
+from recbole.data import create_dataset, data_preparation
+from recbole.utils import get_model
+
+import recbole_hetcomp  # noqa: F401
+from recbole_hetcomp.core import PAD
+from recbole_hetcomp.core.rankings import hide
+from recbole_hetcomp.data.interactions import Interactions
+from recbole_hetcomp.recbole_bridge.config import METHODS, read_properties
+from recbole_hetcomp.recbole_bridge.registration import registered
+from recbole_hetcomp.student.trainer import DistillingTrainer
+from recbole_hetcomp.teachers.knowledge import Knowledge
+from recbole_hetcomp.trajectories import Trajectory
+
+BACKBONES = ["BPR", "LightGCN", "CML", "NeuMF"]
+COMPARED = [name for name in METHODS if name not in ("HetComp", "NoKD")]
+USERS = torch.tensor([1, 5, 9, 200])
+
+
+def lesson(method: str, **settings: Any) -> Any:
+    """A trainer of ml-100k whose two teachers list random unobserved items."""
+    given = {"K": 12, "embedding_size": 4, "teachers": ["BPR", "EASE"], "show_progress": False, **settings}
+    config = Config(model=method, dataset="ml-100k", config_dict=given)
+    train, data, teachers = knowledge()
+    torch.manual_seed(0)
+    model = get_model(method)(config, train)
+    trainer = registered()[method].trainer(config, model)
+    ensemble = torch.empty(data.n_users, 0, dtype=torch.int32)
+    weighed = replace(model.settings, teacher_weights=(1.0, 1.0))
+    trainer.settings, trainer.knowledge = weighed, Knowledge(data, "run", teachers, weighed, ensemble, None)
+    trainer._begin(trainer.knowledge)
+    model.eval()
+    trainer._before_epoch(0)
+    return trainer
+
+
+@functools.cache
+def knowledge() -> tuple[Any, Interactions, tuple[tuple[str, Trajectory], ...]]:
+    """The training split, which all settings here share, and two teachers."""
+    config = Config(model="HetComp", dataset="ml-100k", config_dict={})
+    train, valid, _ = data_preparation(config, create_dataset(config))
+    data = Interactions.from_datasets(train._dataset, valid._dataset)
+    return train._dataset, data, tuple((name, trajectory(data, seed)) for seed, name in enumerate(("BPR", "EASE")))
+
+
+def trajectory(data: Interactions, seed: int) -> Trajectory:
+    scores = torch.rand(data.n_users, data.n_items, generator=torch.Generator().manual_seed(seed))
+    scores = hide(scores, torch.arange(data.n_users), data.observed)
+    lists = scores.topk(15, dim=1)[1].short()
+    lists[~data.active] = PAD
+    ranks = torch.zeros(1, data.observed.values.shape[0], dtype=torch.int16)
+    return Trajectory(
+        unobserved=lists[None],
+        observed_ranks=ranks,
+        served=lists,
+        epochs=(1,),
+        scores=(0.5,),
+        settings={},
+        info={},
+    )
+
+
+def seen(trainer: Any, user: int) -> list[int]:
+    """The padding item and what the user interacted with: what no rest holds."""
+    return [0, *trainer.knowledge.data.observed.padded(torch.tensor([user]))[0].tolist()]
+
+
+def listed(rows: torch.Tensor) -> list[int]:
+    return [item for item in rows.tolist() if item != PAD]
+
+
+# --- losses ---
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("method", ["RRD", "CLDRD", "MTD"])
+def test_the_rest_is_all_unobserved_items(method, backbone):
+    more = {"CLDRD": {"stage_groups": [3, 20]}, "MTD": {"gate_entropy": 0.0}}.get(method, {})
+    trainer = lesson(method, student_backbone=backbone, **more)
+    losses = trainer._distil(USERS).detach()
+    everything = trainer.model.all_scores(USERS).detach().double()
+    for user, f, loss in zip(USERS.tolist(), everything.tolist(), losses.tolist()):
+        history, taught = seen(trainer, user), listed(trainer.lists.unobserved[user])
+        assert len(taught) == 12
+        if method == "RRD":
+            expected = oracles.rank_loss(f, history, taught)
+        elif method == "CLDRD":
+            rest = oracles.logsumexp([f[i] for i in range(len(f)) if i not in history and i not in taught])
+            groups = baseline_oracles.equal_groups(12, 3)
+            expected = baseline_oracles.grouped_ranking_loss([f[i] for i in taught], rest, groups)
+        else:
+            rankings = [listed(teacher.unobserved[-1, user])[:12] for _, teacher in trainer.knowledge.teachers]
+            expected = baseline_oracles.gated_ranking_loss(f, history, rankings, [0.5, 0.5])
+        assert loss == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("method", COMPARED)
+def test_every_method_moves_every_backbone(method, backbone):
+    trainer = lesson(method, student_backbone=backbone)
+    loss = trainer._loss(USERS)
+    loss.backward()
+    moved = sum(float(p.grad.abs().sum()) for p in trainer.model.backbone.parameters() if p.grad is not None)
+    assert loss.dim() == 0
+    assert torch.isfinite(loss)
+    assert moved > 0
+
+
+@pytest.mark.parametrize("method", ["RRD", "MTD"])
+def test_a_sampled_rest_comes_close_to_the_exact_one(method):
+    exact = float(lesson(method)._loss(USERS).detach())
+    sampled = lesson(method, rest_sample_num=1600)
+    found = torch.stack([sampled._loss(USERS).detach() for _ in range(5)]).mean()
+    assert float(found) == pytest.approx(exact, rel=0.01)
+
+
+def test_rd_uses_the_students_ranks_after_its_warm_up():
+    trainer = lesson("RD", warmup_epochs=1)
+    early = trainer._distil(USERS)
+    trainer._before_epoch(1)
+    assert not torch.allclose(early, trainer._distil(USERS))
+
+
+def test_cd_draws_come_close_to_the_mean_loss():
+    trainer = lesson("CD")
+    mean = trainer._distil(USERS)
+    trainer.method = replace(trainer.method, item_sample_num=20_000)
+    torch.testing.assert_close(trainer._distil(USERS), mean, rtol=0.02, atol=0)
+
+
+@pytest.mark.parametrize("method", ["DCD", "RCEKD"])
+def test_choices_are_kept_between_refreshes_and_in_a_checkpoint(method):
+    trainer = lesson(method, refresh_epochs=3)
+    chosen = trainer.chosen
+    with torch.no_grad():
+        trainer.model.backbone.user_embedding.weight.neg_()
+    trainer._before_epoch(2)
+    assert trainer.chosen is chosen
+    trainer._load_method_state({"chosen": {key: value.clone() for key, value in chosen.items()}})
+    trainer._before_epoch(2)
+    assert all(torch.equal(trainer.chosen[key], chosen[key]) for key in chosen)
+    trainer._before_epoch(3)
+    assert not all(torch.equal(trainer.chosen[key], chosen[key]) for key in chosen)
+
+
+def test_mtd_learns_its_gate_and_serves_without_it():
+    trainer = lesson("MTD")
+    trainer._loss(USERS).backward()
+    torch.testing.assert_close(trainer.model.gate(USERS), torch.full((4, 2), 0.5))
+    assert trainer.model.gate_layer.bias.grad.abs().sum() > 0
+    assert "gate_layer" not in dict(trainer.model.backbone.named_children())
+
+
+def test_mtd_names_a_backbone_without_user_embedding():
+    with pytest.raises(ValueError, match="'MultiVAE' has no user embedding"):
+        lesson("MTD", student_backbone="MultiVAE", train_neg_sample_args=None)
+
+
+def test_cldrd_counts_early_stopping_in_its_last_stage_only():
+    trainer = lesson("CLDRD", stage_groups=[1, 4], stage_epochs=2)
+    assert not trainer._may_stop()
+    trainer._before_epoch(2)
+    assert trainer._may_stop()
+
+
+# --- settings ---
+
+
+@pytest.mark.parametrize("method", COMPARED)
+def test_each_setting_of_a_method_has_a_line_in_its_property_file(method):
+    own = registered()[method].model.method_settings
+    assert set(own.__dataclass_fields__) <= set(read_properties("model", method))
+
+
+@pytest.mark.parametrize("method", COMPARED)
+def test_a_misspelt_setting_of_a_method_is_an_error(method):
+    with pytest.raises(ValueError, match="did you mean 'kd_weight'"):
+        Config(model=method, dataset="ml-100k", config_dict={"kd_wieght": 1.0})
+
+
+def test_a_bad_value_is_an_error_before_any_training():
+    with pytest.raises(ValueError, match="kd_weight=-1"):
+        Config(model="RRD", dataset="ml-100k", config_dict={"kd_weight": -1})
+    with pytest.raises(TypeError, match="stage_groups"):
+        Config(model="CLDRD", dataset="ml-100k", config_dict={"stage_groups": [1.5]})
+
+
+def test_a_preset_leaves_what_is_a_methods_own():
+    config = Config(model="RRD", dataset="ml-100k", config_dict={"preset": "paper"})
+    assert config["K_prime"] == config["K"] == read_properties("preset", "paper")["K"]
+    assert config["base_loss_weight"] == read_properties("model", "RRD")["base_loss_weight"]
+
+
+def test_no_method_teaches():
+    for method in METHODS:
+        with pytest.raises(ValueError, match="unknown teacher"):
+            Config(model="HetComp", dataset="ml-100k", config_dict={"teachers": [method]})
+
+
+def test_nokd_trains_as_the_companion_does():
+    own, companion = read_properties("model", "NoKD"), read_properties("model", "HetComp")["no_kd_config"]
+    assert {key: own[key] for key in companion} == companion
+
+
+# --- runs ---
+
+
+def report(run: Any) -> dict[str, Any]:
+    return json.loads((run.results / "results.json").read_text())
+
+
+def short(**more: Any) -> dict[str, Any]:
+    return {"epochs": 2, "eval_step": 1, "train_batch_size": 16384, "compare_no_kd": False, "K": 20, **more}
+
+
+@pytest.mark.parametrize("method", COMPARED)
+def test_each_method_runs_and_is_named_in_its_table(finished_run, tiny_run, method):
+    more = {"stage_groups": [1, 20], "stage_epochs": 1} if method == "CLDRD" else {}
+    run = tiny_run(model=method, **short(**more))
+    result = report(run)
+    assert [row["name"] for row in result["rows"]] == ["BPR", "EASE", "TeacherEnsemble", method]
+    row = result["rows"][-1]
+    assert row["role"] == "student"
+    assert row["parameters"] == (944 + 1683) * 8
+    assert row["recall@50"] == run.returned["test_result"]["recall@50"]
+    assert result["run"].startswith(f"{method}-")
+    assert result["settings"]["kd_weight"] == read_properties("model", method)["kd_weight"]
+
+
+def test_nokd_alone_is_the_companion_of_other_methods(tiny_run):
+    training = {"epochs": 4, "eval_step": 2, "learning_rate": 0.005, "weight_decay": 3e-5, "train_batch_size": 2048}
+    alone = tiny_run(model="NoKD", **training)
+    beside = tiny_run(model="RRD", epochs=1, eval_step=1, no_kd_config=training)
+    (row,) = report(alone)["rows"]
+    (companion,) = (row for row in report(beside)["rows"] if row["name"] == "NoKD")
+    for key in (*alone.returned["test_result"], "valid", "parameters"):
+        assert row[key] == companion[key]
+    assert row["share_of_ensemble"] is None
+    assert not any(line.startswith("teacher 1") for line in alone.log)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("method", ["DCD", "UnKD", "NoKD"])
+def test_an_interrupted_run_ends_as_an_undisturbed_one(finished_run, tiny_run, tmp_path, method, monkeypatch):
+    more = short(epochs=4, **({"refresh_epochs": 3} if method == "DCD" else {}))
+    whole = tiny_run(tmp_path / "whole", method, **more)
+    before = DistillingTrainer._train_epoch
+
+    def fails(self, data, epoch, *rest, **named):
+        if epoch == 2:
+            raise Killed
+        return before(self, data, epoch, *rest, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DistillingTrainer, "_train_epoch", fails)
+        with pytest.raises(Killed):
+            tiny_run(tmp_path / "cut", method, **more)
+    resumed = tiny_run(tmp_path / "cut", method, **more)
+    assert any("resumed at epoch 2" in line for line in resumed.log)
+    assert resumed.returned["test_result"] == whole.returned["test_result"]
+    assert resumed.returned["best_valid_score"] == whole.returned["best_valid_score"]
+
+
+# --- HetComp's ablations ---
+
+
+def ablated(**settings: Any) -> Any:
+    return lesson("HetComp", **settings)
+
+
+def test_without_a_curriculum_everybody_starts_at_the_final_consensus():
+    trainer = ablated(curriculum="none")
+    assert trainer.state.finished.all()
+    assert trainer.fine.all()
+    assert trainer._may_stop()
+
+
+@pytest.mark.parametrize(("adkt", "fine"), [("fine", True), ("coarse", False)])
+def test_one_stage_alone(adkt, fine):
+    trainer = ablated(adkt=adkt, curriculum="none")
+    assert bool(trainer.fine.all()) is fine
+    assert bool(trainer.fine.any()) is fine
+
+
+def test_without_observed_knowledge():
+    trainer = ablated(observed_knowledge="none", curriculum="none")
+    assert (trainer.lists.observed == PAD).all()
+    f = trainer.model.all_scores(USERS).detach().double().tolist()
+    expected = 0.005 * sum(
+        oracles.fine_loss(row, seen(trainer, user), [], listed(trainer.lists.unobserved[user]), 12)
+        for user, row in zip(USERS.tolist(), f)
+    )
+    assert float(trainer._loss(USERS).detach()) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("draws", [0, 1600])
+def test_joint_knowledge_is_one_list(draws):
+    separate = ablated(curriculum="none")
+    trainer = ablated(observed_knowledge="joint", curriculum="none", rest_sample_num=draws)
+    assert (trainer.lists.observed == PAD).all()
+    everything = trainer.model.all_scores(USERS).detach().double().tolist()
+    expected = 0.0
+    for user, f in zip(USERS.tolist(), everything):
+        joint = listed(trainer.lists.unobserved[user])
+        observed = listed(separate.lists.observed[user])
+        assert joint == (observed + listed(separate.lists.unobserved[user]))[:12]
+        hidden = [item for item in seen(trainer, user) if item not in joint]
+        for length in (6, 1):
+            expected += 0.005 * 0.5 * oracles.rank_loss(f, hidden, joint[:length])
+    assert float(trainer._loss(USERS).detach()) == pytest.approx(expected, rel=1e-5 if draws == 0 else 0.02)
+
+
+def test_ablations_run(finished_run, tiny_run):
+    run = tiny_run(pace="common", adkt="coarse", observed_knowledge="joint", **short(epochs=6, p=1))
+    steps = [line for line in report(run)["history"] if "snapshot_shares" in line]
+    assert steps
+    assert all(line["fine"] == 0 for line in steps)
+    for line in steps:  # all users of a teacher are at one snapshot: shares are multiples of 1 / 2 teachers
+        assert all((2 * share) % 1 == 0 for share in line["snapshot_shares"])
