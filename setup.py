@@ -53,6 +53,8 @@ setup(
         "ray[tune]>=2.4,<=2.6.3",
         "pyarrow<18",  # newer ones need NumPy 2
         "setuptools<81",  # Ray 2.6 imports pkg_resources
+        "attrs>=22.2",
+        "cattrs>=23.1",
         "safetensors>=0.4",
         "filelock>=3.4",
         "matplotlib>=3.8",

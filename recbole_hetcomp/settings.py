@@ -1,0 +1,329 @@
+"""Every setting of the package, once: type, default, allowed values, meaning (names: docs/method.md).
+
+Settings stand in groups; RecBole's keys are flat, so all of them together are one class, :class:`HetCompSettings`.
+``properties/model/HetComp.yaml`` and ``docs/settings.md`` are written from here (``hetcomp settings --write``). What a
+method has of its own is declared in its file (``recbole_hetcomp.methods``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+from recbole_hetcomp.declared import Settings, setting, settings_group
+
+SERVED_LENGTH = 100  # items of a teacher's serving-time list kept at least, for metrics at other cut-offs
+EXACT_UP_TO = 50_000  # items of a catalogue whose rest is not sampled by itself
+REST_DRAWS = 8192  # draws a batch on a larger one
+
+# What part of the memory budget one matrix is: the scores of a block of users are float32 and held up to four times
+# (a model's product, a copy without the history, what a selection needs); the lists' computations, which run in blocks
+# of their own, hold up to sixteen int64 matrices of one size.
+_BYTES_PER_SCORE = 16
+_BYTES_PER_ELEMENT = 128
+
+
+@settings_group
+class Student(Settings):
+    """The student and how it learns alone."""
+
+    student_backbone: str = setting("BPR", "Any trainable RecBole general recommender.")
+    embedding_size: int = setting(8, "The student's embedding size.", at_least=1)
+    student_config: Mapping[str, Any] = setting({}, "Settings of the backbone that win over the run's, {key: value}.")
+    embedding_init_std: Optional[float] = setting(
+        None, "S.d. of normal initial embeddings; None: the backbone's own way.", at_least=0
+    )
+    compare_no_kd: bool = setting(True, "Whether the same student is also trained without teachers, for the table.")
+    no_kd_config: Mapping[str, Any] = setting(
+        {
+            "learning_rate": 0.005,
+            "weight_decay": 3e-5,
+            "train_batch_size": 2048,
+            "epochs": 400,
+            "eval_step": 5,
+            "stopping_step": 5,
+        },
+        "Settings with which it is trained alone.",
+    )
+
+
+@settings_group
+class Teachers(Settings):
+    """Teachers and their trajectories (method section 1)."""
+
+    teachers: tuple[str, ...] = setting(
+        ("BPR", "CML", "NeuMF", "LightGCN", "MultiVAE", "ItemVAE"),
+        "RecBole general recommenders, or dotted paths of teachers of your own (docs/extending.md).",
+    )
+    teacher_config: Mapping[str, Mapping[str, Any]] = setting(
+        {}, "Settings of single teachers, {name: {key: value}}; defaults: properties/model/."
+    )
+    teacher_rebuild: bool = setting(
+        True, "Whether a damaged store entry is trained again; False: an error.", place=True
+    )
+    store_dir: str = setting("saved/trajectories", "Folder of the trajectory store, shared by runs.", place=True)
+    snapshots: int = setting(4, "E: snapshots kept of each teacher, the best one last.", at_least=1)
+    snapshot_spacing: str = setting(
+        "even", "How snapshots are spread: even in epochs, or in validation score.", one_of=("even", "quality")
+    )
+    K_prime: int = setting(100, "K': length of the stored unobserved lists.", at_least=1)
+
+
+@settings_group
+class Ranks(Settings):
+    """What consensus and curriculum share."""
+
+    T_r: float = setting(10.0, "Temperature of the rank's importance, in ranks.", above=0)
+
+
+@settings_group
+class Consensus(Ranks):
+    """The teachers' consensus (method section 2)."""
+
+    K: int = setting(200, "Length of the unobserved list that is taught; K/10 observed items are.", at_least=1)
+    T_s: float = setting(100.0, "Temperature of the consistency, in ranks.", above=0)
+    teacher_weights: Optional[tuple[float, ...]] = setting(
+        None, "w_m, one per teacher; None: from their validation scores."
+    )
+    quality_weighting: float = setting(
+        30.0,
+        "beta in w_m = exp(beta (q_m / mean q - 1)), q_m a teacher's validation score; 0: 1 each.",
+        at_least=0,
+    )
+    use_consistency: bool = setting(True, "Whether the consensus has its consistency term.")
+    consistency_window: int = setting(
+        0, "Snapshots on each side over which the consistency is measured; 0: each listing counts 1.", at_least=0
+    )
+    popularity_discount: float = setting(
+        0.0,
+        "gamma: popular items count n_i^-gamma in what is taught, n_i their training interactions; "
+        "0.05 - 0.1 lowers popularity bias.",
+        at_least=0,
+    )
+
+    def check(self) -> None:
+        """Refuse weights of which none counts."""
+        super().check()
+        weights = self.teacher_weights
+        if weights is not None and (not weights or min(weights) < 0 or max(weights) == 0):
+            raise ValueError(f"teacher_weights={weights} is not allowed: numbers of at least 0, one of them above 0")
+
+    @property
+    def K_observed(self) -> int:
+        """K/10, length of the taught list of observed items."""
+        return max(1, self.K // 10)
+
+    @property
+    def reach(self) -> int:
+        """The window that is looked at: 0 where the consistency term is dropped."""
+        return self.consistency_window if self.use_consistency else 0
+
+    def weights(self, n_teachers: int) -> tuple[float, ...]:
+        """One weight for each of ``n_teachers`` teachers.
+
+        Raises:
+            ValueError: if ``teacher_weights`` is of another length, or there is no teacher.
+
+        >>> Consensus().weights(2)
+        (1.0, 1.0)
+        """
+        if n_teachers < 1:
+            raise ValueError("no teacher; allowed: 1 or more")
+        if self.teacher_weights is None:
+            return (1.0,) * n_teachers
+        if len(self.teacher_weights) != n_teachers:
+            raise ValueError(
+                f"teacher_weights has {len(self.teacher_weights)} values; allowed: {n_teachers}, one for each teacher"
+            )
+        return self.teacher_weights
+
+    def weighed(self, scores: Sequence[float], bigger: bool = True) -> Consensus:
+        """This consensus with every teacher's weight decided.
+
+        Args:
+            scores: the teachers' validation scores, in their order.
+            bigger: whether a bigger score is better.
+
+        Returns:
+            A consensus whose ``teacher_weights`` are the given ones, or follow from the scores by
+            ``quality_weighting``.
+        """
+        decided = self.teacher_weights
+        if decided is None and self.quality_weighting:
+            mean = sum(scores) / len(scores)
+            sign = 1.0 if bigger else -1.0
+            strength = sign * self.quality_weighting / mean if mean else 0.0
+            decided = tuple(math.exp(strength * (score - mean)) for score in scores)
+        own = {name: getattr(self, name) for name in Consensus.names()}
+        return Consensus(**{**own, "teacher_weights": decided})
+
+
+@settings_group
+class Curriculum(Ranks):
+    """Dynamic knowledge construction (method sections 3 and 4)."""
+
+    curriculum: str = setting(
+        "dynamic", "dynamic (the paper's), or none (the final consensus from the start).", one_of=("dynamic", "none")
+    )
+    pace: str = setting(
+        "user",
+        "user (each moves on alone), or common (all together, by the mean discrepancy).",
+        one_of=("user", "common"),
+    )
+    discrepancy_gain: str = setting(
+        "teacher",
+        "By whose ranks a hit counts: teacher (paper), position (authors' code).",
+        one_of=("teacher", "position"),
+    )
+    K_D: int = setting(50, "Length at which the discrepancy is measured.", at_least=1)
+    alpha: float = setting(1.05, "How much closer a user must have come to a snapshot to be taught it.", above=0)
+    alpha_decay: float = setting(0.995, "Factor on alpha per curriculum step.", above=0, at_most=1)
+    p: int = setting(5, "Epochs between curriculum steps.", at_least=1)
+
+    def alpha_at(self, step: int) -> float:
+        """alpha_t; step 0 is the one that only measures, so the first comparison uses step 1.
+
+        Once alpha_t is at most 1 (from step 10 on, with the defaults) every gamma but one that equals 1
+        exactly moves its user on: the curriculum ends soon after, whatever the student does.
+
+        >>> Curriculum(alpha=2.0, alpha_decay=0.5).alpha_at(2)
+        0.5
+        """
+        return self.alpha * self.alpha_decay**step
+
+
+@settings_group
+class Loss(Settings):
+    """Adaptive knowledge transfer (method section 5)."""
+
+    adkt: str = setting(
+        "user",
+        "Who switches to the fine loss when: user (each alone), global (all with the last), fine, coarse (that loss alone).",
+        one_of=("user", "global", "fine", "coarse"),
+    )
+    observed_knowledge: str = setting(
+        "separate",
+        "separate (observed items in terms of their own), none (left out), joint (observed, then unobserved, as one).",
+        one_of=("separate", "none", "joint"),
+    )
+    coarse_weight: float = setting(0.01, "Weight of the coarse loss, summed over a batch's users.", at_least=0)
+    fine_weight: float = setting(0.005, "Weight of the fine loss, summed over a batch's users.", at_least=0)
+    base_loss_weight: float = setting(0.0, "Weight of the backbone's own loss.", at_least=0)
+    score_scale: Optional[float] = setting(
+        None,
+        "Factor on the student's scores in the losses (1 / temperature); None: the backbone's, 20 for CML, else 1.",
+        above=0,
+    )
+    rest_sample_num: Optional[int] = setting(
+        None,
+        f"S: items drawn to estimate the rest term; 0: exact; None: {REST_DRAWS} above {EXACT_UP_TO:,} items.",
+        at_least=0,
+    )
+    rest_sample_shared: bool = setting(
+        True, "Whether a batch's users share their draws (one matrix product); False: each has its own."
+    )
+
+    def draws(self, n_items: int) -> int:
+        """S for a catalogue: ``rest_sample_num``, or what suits its size; 0 means all items.
+
+        Args:
+            n_items: I, without RecBole's padding item.
+        """
+        if self.rest_sample_num is not None:
+            return self.rest_sample_num
+        return 0 if n_items <= EXACT_UP_TO else REST_DRAWS
+
+
+@settings_group
+class Training(Settings):
+    """What is drawn in a step, and for how long (method section 6)."""
+
+    preset: Optional[str] = setting(None, "Defaults as published.", one_of=("paper", "authors"))
+    user_sampling: str = setting(
+        "user",
+        "user (each once an epoch) or interaction (the users of a batch of interactions).",
+        one_of=("user", "interaction"),
+    )
+    user_batch_size: int = setting(128, "Users in a step with user_sampling: user.", at_least=1)
+    train_batch_size: int = setting(
+        1024, "Interactions in a batch with user_sampling: interaction and of the base loss.", at_least=1
+    )
+    learning_rate: float = setting(0.01, "Learning rate.", above=0)
+    weight_decay: float = setting(0.0, "The L2 penalty of the optimizer.", at_least=0)
+    epochs: int = setting(600, "Epochs at most, in the mode of user_sampling.", at_least=0)
+    eval_step: int = setting(10, "Epochs between validations.", at_least=1)
+    stopping_step: int = setting(
+        10, "Validations without a gain before stopping; counted once the curriculum has ended.", at_least=0
+    )
+
+
+@settings_group
+class Run(Settings):
+    """Where a run's files go, and what it may use of the machine."""
+
+    result_dir: Optional[str] = setting(None, "Folder of the results; None: results/<dataset>/<run>.", place=True)
+    resume: bool = setting(True, "Whether an interrupted run with the same settings goes on where it was.", place=True)
+    memory_budget_mb: int = setting(
+        256, "MiB for a block of users' scores and lists; no result depends on it.", at_least=16, place=True
+    )
+
+    @property
+    def score_elements(self) -> int:
+        """Scores of a block of users that fit the memory budget."""
+        return score_elements(self.memory_budget_mb)
+
+    @property
+    def block_elements(self) -> int:
+        """Elements of one int64 matrix that fit the memory budget beside a block's others: ``core``'s ``budget``."""
+        return (self.memory_budget_mb << 20) // _BYTES_PER_ELEMENT
+
+
+def score_elements(memory_budget_mb: int) -> int:
+    """Scores of a block of users that fit a memory budget in MiB."""
+    return (memory_budget_mb << 20) // _BYTES_PER_SCORE
+
+
+GROUPS = (Student, Teachers, Consensus, Curriculum, Loss, Training, Run)
+"""In the order in which documents list them."""
+
+
+@settings_group
+class HetCompSettings(Student, Teachers, Consensus, Curriculum, Loss, Training, Run):
+    """Every setting of a run."""
+
+    def check(self) -> None:
+        """Refuse what does not fit together."""
+        super().check()
+        if self.K_prime < self.K_D:
+            raise ValueError(f"K_D={self.K_D} is longer than the stored lists: at most K_prime={self.K_prime}")
+        self._check_teachers()
+
+    def _check_teachers(self) -> None:
+        if not self.teachers:
+            raise ValueError("teachers is empty: name at least one")
+        if len(set(self.teachers)) < len(self.teachers):
+            raise ValueError(f"teachers={list(self.teachers)} names a teacher twice")
+        if self.teacher_weights is not None and len(self.teacher_weights) != len(self.teachers):
+            raise ValueError(
+                f"teacher_weights has {len(self.teacher_weights)} values for {len(self.teachers)} teachers: one each"
+            )
+
+    def check_catalogue(self, n_items: int) -> None:
+        """Refuse lists longer than the catalogue.
+
+        Args:
+            n_items: I, without RecBole's padding item.
+
+        Raises:
+            ValueError: names the setting, its value and the largest allowed one.
+        """
+        for name in ("K", "K_D"):
+            if getattr(self, name) > n_items:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} is larger than the catalogue: at most {n_items}, the number of items"
+                )
+        if (self.rest_sample_num or 0) >= n_items:
+            raise ValueError(
+                f"rest_sample_num={self.rest_sample_num} is not less than the {n_items} items: 0 computes R_u exactly"
+            )
