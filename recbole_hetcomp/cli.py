@@ -189,7 +189,8 @@ def _model_problem(name: str) -> str | None:
     """Why RecBole cannot find a model, or None if it can."""
     from recbole.utils import get_model
 
-    from recbole_hetcomp.recbole_bridge.config import general_models, suggestion
+    from recbole_hetcomp.declared import suggestion
+    from recbole_hetcomp.recbole_bridge.registry import general_models
 
     try:
         get_model(name)
@@ -199,12 +200,11 @@ def _model_problem(name: str) -> str | None:
 
 
 def _models(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
-    from recbole_hetcomp.recbole_bridge.config import NOT_A_TEACHER, general_models
-    from recbole_hetcomp.recbole_bridge.registration import registered
+    from recbole_hetcomp.recbole_bridge.registry import TEACHER, general_models, models_of_role, registered
 
     for name in general_models():
         notes = ["plugin"] if name in registered() else []
-        if name not in NOT_A_TEACHER:
+        if name in models_of_role(TEACHER):
             notes.append("may teach")
         print(f"{name:20} {', '.join(notes)}")
     return 0

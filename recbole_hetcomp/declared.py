@@ -41,6 +41,9 @@ class Declaration:
 
     def refusal(self, value: Any) -> str | None:
         """Why a value is not allowed, or None if it is."""
+        numbers = [entry for entry in (value if isinstance(value, tuple) else (value,)) if isinstance(entry, float)]
+        if not all(map(math.isfinite, numbers)):
+            return "finite numbers are needed" if isinstance(value, tuple) else "a finite number is needed"
         if self.one_of is not None and value not in self.one_of:
             return f"one of {', '.join(map(str, self.one_of))}"
         if self.at_least is not None and value < self.at_least:

@@ -18,7 +18,7 @@ from recbole_hetcomp.comparison.grid import Cell, Grid, Tuned
 from recbole_hetcomp.comparison.trials import best_trial
 from recbole_hetcomp.files import write_whole
 from recbole_hetcomp.metrics.likeness import LIKENESS_MEASURES, likeness
-from recbole_hetcomp.recbole_bridge.config import read_properties
+from recbole_hetcomp.recbole_bridge.property_files import read_properties
 
 RUNS, USERS, CURVES, TRIALS, FAILURES = "runs", "per_user", "curves", "tuning", "failures"
 _IDENTITY = ("method", "role", "dataset", "backbone", "dimension", "seed")

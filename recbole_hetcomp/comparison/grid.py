@@ -215,13 +215,13 @@ class Grid:
             return self._cell(role, method, model, model, None, seed, split, settings, trial)
         assert backbone is not None
         students, root = self.plan.students, self.plan.root_of(method)
-        method_settings = {
+        own_settings = {
             **self._common(split),
             **students.backbones[backbone].settings,
             **self.plan.settings_of(root, backbone),
         }
         settings = {
-            **merged(method_settings, chosen),
+            **merged(own_settings, chosen),
             **(self.plan.settings_of(method, backbone) if root != method else {}),
             "student_backbone": backbone,
             "embedding_size": dimension,

@@ -29,7 +29,7 @@ from recbole_hetcomp.comparison.plan import BenchmarkPlan
 from recbole_hetcomp.comparison.plan_file import read_plan
 from recbole_hetcomp.comparison.processes import Processes
 from recbole_hetcomp.files import versions, write_text_whole, write_whole
-from recbole_hetcomp.recbole_bridge.registration import registered
+from recbole_hetcomp.recbole_bridge.registry import registered
 
 INTERRUPTED = 130
 

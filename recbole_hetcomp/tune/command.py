@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from recbole_hetcomp.recbole_bridge.config import read_yaml
+from recbole_hetcomp.recbole_bridge.property_files import read_yaml
 from recbole_hetcomp.trajectories.remote import is_uri
 from recbole_hetcomp.tune.cluster import node_resources, ray_cluster
 from recbole_hetcomp.tune.options import (

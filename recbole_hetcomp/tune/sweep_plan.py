@@ -10,9 +10,9 @@ from typing import Any
 
 from recbole.config import Config
 
+from recbole_hetcomp.declared import suggestion
 from recbole_hetcomp.files import write_text_whole
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden, data_root
-from recbole_hetcomp.recbole_bridge.config import suggestion
 from recbole_hetcomp.trajectories.remote import is_uri, local_copy
 from recbole_hetcomp.tune.options import SweepOptions
 from recbole_hetcomp.tune.schedulers import scheduler, searcher

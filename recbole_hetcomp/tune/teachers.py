@@ -17,7 +17,7 @@ from recbole.utils import get_model, init_seed
 
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden, plain_config
-from recbole_hetcomp.recbole_bridge.config import HetCompSettings
+from recbole_hetcomp.recbole_bridge.config import run_settings
 from recbole_hetcomp.teachers.pool import Lesson, TeacherPool, teacher_lessons
 from recbole_hetcomp.trajectories import TrajectoryStore
 from recbole_hetcomp.trajectories import remote as mirror
@@ -85,7 +85,7 @@ class TeacherReport:
 
 def has_teachers(model: str) -> bool:
     """Whether a model is taught, so that its run needs teachers."""
-    return "HetComp" in getattr(get_model(model), "property_files", ())
+    return getattr(get_model(model), "knows_teachers", False)
 
 
 def needed_teachers(
@@ -110,7 +110,7 @@ def needed_teachers(
 
 def _lessons(model: str, dataset: str, settings: Mapping[str, Any]) -> list[Lesson]:
     config = _config(model, dataset, settings)
-    return teacher_lessons(config, HetCompSettings.from_config(config))
+    return teacher_lessons(config, run_settings(config))
 
 
 def _config(model: str, dataset: str, settings: Mapping[str, Any]) -> Config:
@@ -127,7 +127,7 @@ def train_teacher(job: TeacherJob) -> TeacherReport:
     settings = {**job.settings, "show_progress": False, **device_settings(job.gpus)}
     with scratch_folder() as scratch, logging_to(scratch / "teacher.log"):
         config = _config(job.model, job.dataset, settings)
-        ours = HetCompSettings.from_config(config)
+        ours = run_settings(config)
         lesson = next(lesson for lesson in teacher_lessons(config, ours) if lesson.label == job.label)
         init_seed(config["seed"], config["reproducibility"])
         train_data, valid_data, _ = data_preparation(config, create_dataset(config))

@@ -16,7 +16,7 @@ from recbole_hetcomp.comparison.folder import CELL, ERROR, PER_USER, CellSetup
 from recbole_hetcomp.comparison.grid import Cell
 from recbole_hetcomp.comparison.measure import is_per_user, stored_bytes
 from recbole_hetcomp.files import read_json, write_json
-from recbole_hetcomp.recbole_bridge.config import read_properties
+from recbole_hetcomp.recbole_bridge.property_files import read_properties
 
 SETTINGS = {
     **read_properties("overall"), "metrics": ["Recall", "NDCG", "Hit", "Precision", "MRR", "MAP"],
