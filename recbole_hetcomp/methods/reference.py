@@ -12,6 +12,7 @@ from recbole_hetcomp.recbole_bridge.registry import STUDENT, TEACHER, registered
 from recbole_hetcomp.settings import GROUPS, HetCompSettings
 
 _COLUMN = 32  # where a property file's comments begin
+_SHORT = 60  # longest mapping on one line
 _EXPLAINED = "Written from the declared settings by `hetcomp settings --write`; change them there."
 
 
@@ -125,7 +126,7 @@ def _lines(group: type[Settings], names: list[str]) -> list[str]:
 
 def _line(name: str, value: Any, kind: Any, declared: Declaration) -> str:
     comment = f"# ({type_name(kind)}) {declared.meaning}"
-    if isinstance(value, Mapping) and value:
+    if isinstance(value, Mapping) and len(_value(value)) > _SHORT:
         entries = "\n".join(f"  {key}: {_value(entry)}" for key, entry in value.items())
         return f"{f'{name}:':{_COLUMN}}{comment}\n{entries}"
     return f"{f'{name}: {_value(value)}':{_COLUMN - 1}} {comment}"

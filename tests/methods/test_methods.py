@@ -112,7 +112,7 @@ def test_the_rest_is_all_unobserved_items(method, backbone):
 @pytest.mark.parametrize("method", COMPARED)
 def test_every_method_moves_every_backbone(method, backbone):
     trainer = lesson(method, student_backbone=backbone)
-    loss = trainer._loss(USERS)
+    loss = trainer.loss(USERS)
     loss.backward()
     moved = sum(float(p.grad.abs().sum()) for p in trainer.model.backbone.parameters() if p.grad is not None)
     assert loss.dim() == 0
@@ -159,7 +159,7 @@ def test_choices_are_kept_between_refreshes_and_in_a_checkpoint(method):
 
 def test_mtd_learns_its_gate_and_serves_without_it():
     trainer = lesson("MTD")
-    trainer._loss(USERS).backward()
+    trainer.loss(USERS).backward()
     torch.testing.assert_close(trainer.model.gate(USERS), torch.full((4, 2), 0.5))
     assert trainer.model.gate_layer.bias.grad.abs().sum() > 0
     assert "gate_layer" not in dict(trainer.model.backbone.named_children())
@@ -183,7 +183,7 @@ def test_cldrd_counts_early_stopping_in_its_last_stage_only():
 @pytest.mark.parametrize("method", COMPARED)
 def test_each_setting_of_a_method_has_a_line_in_its_property_file(method):
     own = registered()[method].model.own_settings
-    assert set(own.__dataclass_fields__) <= set(read_properties("model", method))
+    assert set(own.names()) <= set(read_properties("model", method))
 
 
 @pytest.mark.parametrize("method", COMPARED)
@@ -307,7 +307,7 @@ def test_without_observed_knowledge():
         oracles.fine_loss(row, seen(trainer, user), [], listed(trainer.lists.unobserved[user]), 12)
         for user, row in zip(USERS.tolist(), f)
     )
-    assert float(trainer._loss(USERS).detach()) == pytest.approx(expected, rel=1e-5)
+    assert float(trainer.loss(USERS).detach()) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("draws", [0, 1600])
@@ -324,7 +324,7 @@ def test_joint_knowledge_is_one_list(draws):
         hidden = [item for item in seen(trainer, user) if item not in joint]
         for length in (6, 1):
             expected += 0.005 * 0.5 * oracles.rank_loss(f, hidden, joint[:length])
-    assert float(trainer._loss(USERS).detach()) == pytest.approx(expected, rel=1e-5 if draws == 0 else 0.02)
+    assert float(trainer.loss(USERS).detach()) == pytest.approx(expected, rel=1e-5 if draws == 0 else 0.02)
 
 
 def test_ablations_run(finished_run, tiny_run):

@@ -18,6 +18,7 @@ from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.recbole_bridge.scoring import all_item_scores, pair_scores
 from recbole_hetcomp.settings import Consensus
 from recbole_hetcomp.student import model as base
+from recbole_hetcomp.student.model import DistilledStudent
 from recbole_hetcomp.student.objective import ListwiseObjective, TaughtLists
 from recbole_hetcomp.teachers.knowledge import Knowledge
 from recbole_hetcomp.trajectories import Trajectory
@@ -72,7 +73,7 @@ def test_the_fused_loss_of_a_dot_product_student_is_that_of_the_plain_path(
 ) -> None:
     lesson = TaughtStudent(student_backbone=backbone, rest_sample_num=draws)
     fused, fused_gradients = float(lesson.loss()), lesson.gradients()
-    monkeypatch.setattr(HetComp, "factors", lambda self, users: None)
+    monkeypatch.setattr(DistilledStudent, "factors", lambda self, users: None)
     assert fused == pytest.approx(float(lesson.loss()), rel=1e-5)
     assert error(fused_gradients, lesson.gradients()) < 1e-5
 

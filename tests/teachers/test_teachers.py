@@ -364,11 +364,11 @@ def test_item_vae_padding_user_takes_no_part():
         ({"dropout_prob": 1.0}, "dropout_prob=1.0 is not allowed"),
         ({"latent_dimension": 0}, "latent_dimension=0 is not allowed"),
         ({"anneal_cap": -0.1}, "anneal_cap=-0.1 is not allowed"),
-        ({"item_block_size": None}, "item_block_size is None"),
+        ({"item_block_size": None}, "item_block_size is not set"),
     ],
 )
 def test_item_vae_names_a_bad_setting(settings, named):
-    with pytest.raises(ValueError, match=named):
+    with pytest.raises((ValueError, TypeError), match=named):
         small_item_vae(**settings)
 
 

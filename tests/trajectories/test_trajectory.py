@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 
 from recbole_hetcomp.core.rankings import PAD
-from recbole_hetcomp.trajectories import store as module
-from recbole_hetcomp.trajectories.store import (
+from recbole_hetcomp.trajectories import (
     CorruptTrajectoryError,
     MappedTensors,
     SnapshotSpool,
@@ -31,6 +30,7 @@ from recbole_hetcomp.trajectories.store import (
     rank_dtype,
     select_snapshots,
 )
+from recbole_hetcomp.trajectories import store as module
 
 SETTINGS = {"learning_rate": 0.001, "layers": [64, 32], "name": "BPR"}
 ENTRY = ("fingerprint", "BPR", SETTINGS)
@@ -433,7 +433,7 @@ def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
     content = pickle.dumps(Bomb())
     (path / "trajectory.safetensors").write_bytes(content)
     manifest.pop("checksum")
-    manifest["bytes"], manifest["sha256"] = len(content), module._sha256_of(path / "trajectory.safetensors")
+    manifest["bytes"], manifest["sha256"] = len(content), module.sha256_of(path / "trajectory.safetensors")
     manifest["checksum"] = module._checksum(manifest)
     (path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(CorruptTrajectoryError, match="not a trajectory"):
@@ -480,7 +480,7 @@ class Killed(BaseException):
     """Stands for a KeyboardInterrupt."""
 
 
-@pytest.mark.parametrize("where", ["save_file", "_sync_file", "_sha256_of", "_checksum", "_sync_directory"])
+@pytest.mark.parametrize("where", ["save_file", "sync_file", "sha256_of", "_checksum", "sync_directory"])
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), Killed()])
 def test_a_crash_while_writing_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, error: BaseException
