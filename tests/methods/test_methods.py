@@ -122,9 +122,9 @@ def test_every_method_moves_every_backbone(method, backbone):
 
 @pytest.mark.parametrize("method", ["RRD", "MTD"])
 def test_a_sampled_rest_comes_close_to_the_exact_one(method):
-    exact = float(lesson(method)._loss(USERS).detach())
+    exact = float(lesson(method).loss(USERS).detach())
     sampled = lesson(method, rest_sample_num=1600)
-    found = torch.stack([sampled._loss(USERS).detach() for _ in range(5)]).mean()
+    found = torch.stack([sampled.loss(USERS).detach() for _ in range(5)]).mean()
     assert float(found) == pytest.approx(exact, rel=0.01)
 
 

@@ -30,6 +30,7 @@ from recbole_hetcomp.trajectories import (
     rank_dtype,
     select_snapshots,
 )
+from recbole_hetcomp.trajectories import spool as spool_module
 from recbole_hetcomp.trajectories import store as module
 
 SETTINGS = {"learning_rate": 0.001, "layers": [64, 32], "name": "BPR"}
@@ -508,7 +509,8 @@ def test_a_full_disk_reported_by_safetensors_is_an_oserror(tmp_path: Path, monke
     def fail(*_: object) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(module, "save_file", fail)
+    for writer in (module, spool_module):
+        monkeypatch.setattr(writer, "save_file", fail)
     with pytest.raises(OSError, match="bytes needed") as caught:
         TrajectoryStore(tmp_path).write(*ENTRY, trajectory())
     assert caught.value.errno == errno.ENOSPC
