@@ -352,12 +352,13 @@ def test_likeness_to_another_ensemble_is_not_taken_over(tiny, listless):
     assert "overlap@50" not in pd.read_parquet(listless / "runs.parquet").dropna(axis="columns", how="all")
 
 
-def test_packed_cells_and_the_table_of_runs_make_the_same_report_elsewhere(tiny, listless, tmp_path, monkeypatch):
+def test_packed_cells_and_csv_tables_make_the_same_report_elsewhere(tiny, listless, tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "cell_command", lambda path: pytest.fail("a cell is run"))
     other, config = tmp_path / "other", tiny[0].parent / "tiny.yaml"
     pack_cells(listless, tmp_path / "cells.parquet")
     restore_cells(tmp_path / "cells.parquet", other)
-    shutil.copy(listless / "runs.csv", other)
+    for name in ("runs.csv", "failures.csv"):
+        shutil.copy(listless / name, other)
     for folder in (listless, other):
         assert run_benchmark(config, folder, report_only=True) == 0
     for name in ("runs.csv", "report.md"):
