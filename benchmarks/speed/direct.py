@@ -1,4 +1,4 @@
-"""HetComp written straight from its formulas, with dense user x item matrices: what speed.py compares the package with.
+"""HetComp written straight from its formulas, with dense user x item matrices: what the package is compared with.
 
 The method section by section, in numpy and torch as the formulas stand: float32 matrices as wide as the catalogue, full
 sorts, a Python loop over users where the method says "for every user". Neither slowed down nor made clever. Nothing
