@@ -15,16 +15,14 @@ from safetensors.torch import load_file
 
 from recbole_hetcomp.comparison.folder import LISTS, PER_USER, CellFolder
 from recbole_hetcomp.comparison.grid import Cell, Contender, Grid
-from recbole_hetcomp.comparison.report.files import read_runs
+from recbole_hetcomp.comparison.report.files import COSTS, IDENTITY, read_runs
 from recbole_hetcomp.comparison.trials import best_trial
 from recbole_hetcomp.files import write_whole
 from recbole_hetcomp.metrics.likeness import LIKENESS_MEASURES, likeness
 from recbole_hetcomp.recbole_bridge.config import read_properties
 
 RUNS, USERS, CURVES, TRIALS, FAILURES = "runs", "per_user", "curves", "tuning", "failures"
-_IDENTITY = ("method", "role", "dataset", "backbone", "dimension", "seed")
 _LIKENESS = f"^({'|'.join(LIKENESS_MEASURES)})@"
-_SUMMED = ("parameters", "bytes", "train_seconds", "latency_ms")  # an ensemble costs what its teachers cost
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class FinishedCell:
     @property
     def identity(self) -> dict[str, Any]:
         """The columns that name a run."""
-        named = {name: getattr(self.cell, name) for name in _IDENTITY}
+        named = {name: getattr(self.cell, name) for name in IDENTITY}
         return {**named, "dimension": math.nan if self.cell.dimension is None else self.cell.dimension}
 
 
@@ -117,13 +115,14 @@ def _ordered(runs: pd.DataFrame) -> pd.DataFrame:
     columns = list(runs.columns)
     valid = [name for name in columns if name.startswith("valid_")]
     test = [name.removeprefix("valid_") for name in valid]
-    ordered = [*_IDENTITY, *test, *valid, "parameters", "bytes", "train_seconds", "latency_ms", "epochs"]
+    ordered = [*IDENTITY, *test, *valid, *COSTS, "epochs"]
     return runs[ordered + [name for name in columns if name not in ordered]]
 
 
 def _summed(finished: list[FinishedCell], split: int) -> dict[str, float]:
+    """What the ensemble of a split costs: as much as its teachers."""
     teachers = [one.result["row"] for one in finished if one.cell.role == "teacher" and one.cell.split_seed == split]
-    return {name: sum(row[name] for row in teachers) for name in _SUMMED}
+    return {name: sum(row[name] for row in teachers) for name in COSTS}
 
 
 def _likeness(grid: Grid, one: FinishedCell, ensemble: FinishedCell) -> dict[str, float]:
