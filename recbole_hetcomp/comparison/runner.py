@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from recbole_hetcomp.comparison.checks import check_plan
 from recbole_hetcomp.comparison.collect import FAILURES, chosen, write_tables
-from recbole_hetcomp.comparison.folder import CellFolder, CellSetup
+from recbole_hetcomp.comparison.folder import CELLS, CellFolder, CellSetup
 from recbole_hetcomp.comparison.grid import Cell, Grid
 from recbole_hetcomp.comparison.plan import BenchmarkPlan
 from recbole_hetcomp.comparison.plan_file import read_plan
@@ -98,8 +98,8 @@ class Benchmark:
 
     def __init__(self, grid: Grid, root: Path) -> None:
         self.grid, self.root, plan = grid, root, grid.plan
-        place = CellSetup(plan.store_dir or str(root / "store"), plan.data_path, plan.threads)
-        self.processes = Processes(root, place, plan.workers)
+        setup = CellSetup(plan.store_dir or str(root / "store"), plan.data_path, plan.threads)
+        self.processes = Processes(root, setup, plan.workers)
         self.failures: dict[str, tuple[Cell, str]] = {}
         self._running: dict[str, str] = {}
 
@@ -178,7 +178,7 @@ class Benchmark:
         table = pd.DataFrame([{"cell": cell.label, "key": cell.key, "error": message} for cell, message in failed])
         write_whole(file, lambda path: table.to_csv(path, index=False))
         return [f"{len(table)} cells failed; the same command tries them again:"] + [
-            f"  {cell.label}: {message} ({self.root / 'cells' / cell.key})" for cell, message in failed
+            f"  {cell.label}: {message} ({self.root / CELLS / cell.key})" for cell, message in failed
         ]
 
 

@@ -43,7 +43,7 @@ def write_report(folder: str | Path, metric: str = "recall@50", resamples: int =
     What is not in the folder is left out and named in the report.
 
     Args:
-        folder: the benchmark's folder, see ``reporting.files``.
+        folder: the benchmark's folder, see ``report.files``.
         metric: the metric that decides; ndcg at the same cut-off is tested as fully.
         resamples: of randomisation tests and bootstrap intervals.
 
