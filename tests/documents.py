@@ -13,7 +13,7 @@ RUN = "<!-- run -->"  # the line above a block that is run
 
 _FENCE = re.compile(r"^\s*```(\w*)")
 _LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^)\s]+)\)")
-_CODE = re.compile(r"`([^`]+)`")
+_CODE = re.compile(r"`([^`\n]+)`")
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,10 @@ class Document:
 
     @cached_property
     def links(self) -> list[tuple[int, str]]:
-        """Line numbers and targets of links and pictures, those of other sites too."""
-        return [(number, target) for number, line in self.prose for target in _LINK.findall(_CODE.sub("", line))]
+        """Line numbers and targets of links and pictures, those of other sites too; a link may go over two lines."""
+        prose = dict(self.prose)
+        text = _CODE.sub("", "\n".join(prose.get(number, "") for number in range(1, len(self.lines) + 1)))
+        return [(text.count("\n", 0, link.start()) + 1, link.group(1)) for link in _LINK.finditer(text)]
 
     @cached_property
     def code_spans(self) -> list[tuple[int, str]]:
