@@ -29,6 +29,13 @@ def property_packages():
     ]
 
 
+DOCS = [  # the site: mkdocs build
+    "mkdocs-material>=9.7,<10",
+    "mkdocstrings[python]>=0.30,<2",
+    "latex2mathml>=3.78,<4",
+    "ruff>=0.14",  # lays out signatures
+]
+
 setup(
     name="recbole-hetcomp",
     version=VERSION,
@@ -69,7 +76,9 @@ setup(
             "optuna>=3,<4",  # Ray 2.6 adds trials in Optuna 3's way
             "hyperopt>=0.2.5",
         ],
+        "docs": DOCS,
         "test": [
+            *DOCS,
             "pytest==8.4.2",  # xdist 3.8 does not keep groups of tests together under pytest 9.2
             "pytest-xdist==3.8.0",
             "pytest-timeout==2.4.0",
