@@ -1,5 +1,7 @@
 """Trainers of the methods that HetComp is compared with: one small file each, on :class:`DistillingTrainer`."""
 
+import recbole  # noqa: F401  (first: the plugin's models are registered before one of their modules begins)
+
 from recbole_hetcomp.methods.cd import CDTrainer
 from recbole_hetcomp.methods.cldrd import CLDRDTrainer
 from recbole_hetcomp.methods.dcd import DCDTrainer

@@ -8,6 +8,7 @@ it looks; for the other two one method and one function are wrapped.
 from __future__ import annotations
 
 import functools
+import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ import recbole.quick_start.quick_start as recbole_quick_start
 import recbole.trainer
 from recbole.config import Config
 
-from recbole_hetcomp import methods
 from recbole_hetcomp.methods._students.cd import CD
 from recbole_hetcomp.methods._students.cldrd import CLDRD
 from recbole_hetcomp.methods._students.dcd import DCD
@@ -139,7 +139,8 @@ def register() -> None:
     register_model(TeacherEnsemble, trainer=TeacherEnsembleTrainer)
     register_model(HetComp, trainer=HetCompTrainer)
     for model in (NoKD, RD, CD, RRD, MTD, CLDRD, DCD, UnKD, RCEKD):
-        register_model(model, trainer=getattr(methods, f"{model.__name__}Trainer"))
+        method = importlib.import_module(f"recbole_hetcomp.methods.{model.__name__.lower()}")
+        register_model(model, trainer=getattr(method, f"{model.__name__}Trainer"))
 
 
 def _wrap(owner: Any, name: str, wrapper: Callable[[Callable], Callable]) -> None:
