@@ -26,6 +26,7 @@ from recbole.utils.argument_list import dataset_arguments, evaluation_arguments,
 
 from recbole_hetcomp.core import Consensus, Curriculum
 from recbole_hetcomp.core.curriculum import PACES
+from recbole_hetcomp.files import properties_dir
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden, data_root, is_plain
 
 PRESETS = ("paper", "authors")
@@ -77,21 +78,6 @@ PLACE_KEYS = {
 _REPORTING = {"metrics", "topk", "loss_decimal_place", "metric_decimal_place"}
 _DATA = (set(dataset_arguments) | set(general_arguments) | set(evaluation_arguments)) - {"config_file"}
 _DATA |= {"worker", "shuffle", "benchmark_filename", "metric_decimal_place"}
-
-
-def properties_dir() -> Path:
-    """Where the YAML files are: inside the installed package, or beside it in a checkout or an editable install.
-
-    Raises:
-        FileNotFoundError: neither place has them.
-    """
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "properties", package.parent / "properties"):
-        if (folder / "overall.yaml").is_file():
-            return folder
-    raise FileNotFoundError(
-        f"the property files are neither in {package / 'properties'} nor in {package.parent / 'properties'}"
-    )
 
 
 def read_properties(*parts: str) -> dict[str, Any]:
