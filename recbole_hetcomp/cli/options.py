@@ -24,8 +24,8 @@ def command(
 ) -> Callable[[Callable[..., int]], click.Command]:
     """Decorator of a command's function, which takes its options and returns the exit status.
 
-    Words that are no options of the command are settings, handed over as ``settings``; or they are refused. An option
-    that all commands are to have is added here.
+    Words that are no options of the command are settings, handed over as ``settings``; or they are refused, unless it
+    has an argument that takes any number of words. An option that all commands are to have is added here.
 
     Args:
         name: the command's name.
@@ -51,10 +51,13 @@ def command(
         made = click.command(
             name,
             cls=CommandWithSettings if takes_settings else click.Command,
-            context_settings={"ignore_unknown_options": True, "show_default": True, "max_content_width": 120},
+            context_settings={"show_default": True, "max_content_width": 120},
             epilog=" ".join(filter(None, [epilog, _SETTINGS if takes_settings else ""])) or None,
             **attributes,
         )(function)
+        if any(parameter.nargs == -1 for parameter in made.params if isinstance(parameter, click.Argument)):
+            return made
+        made.context_settings["ignore_unknown_options"] = True
         words = click.Argument(
             ["settings"],
             nargs=-1,

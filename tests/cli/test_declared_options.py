@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
+import click
 import pytest
 
 from recbole_hetcomp.cli import options
@@ -68,6 +69,21 @@ def test_what_does_not_fit_is_a_wrong_call(read, word, message):
     assert (status, values) == (2, {})
     assert message in said
     assert said.splitlines()[-1].startswith("error: ")
+
+
+def test_a_command_may_take_any_number_of_words(capsys):
+    found = []
+
+    @options.command("names")
+    @click.argument("names", nargs=-1)
+    def names(names: tuple[str, ...]) -> int:
+        found.append(names)
+        return 0
+
+    assert guarded(names, "names", ["a", "b"]) == guarded(names, "names", []) == 0
+    assert found == [("a", "b"), ()]
+    assert guarded(names, "names", ["--nothing"]) == 2
+    assert "--nothing" in capsys.readouterr().err
 
 
 def test_the_help_page_says_what_is_declared(read):
