@@ -62,6 +62,7 @@ setup(
         "setuptools<81",  # Ray 2.6 imports pkg_resources
         "attrs>=22.2",
         "cattrs>=23.1",
+        "click>=8.1",
         "safetensors>=0.4",
         "filelock>=3.4",
         "matplotlib>=3.8",

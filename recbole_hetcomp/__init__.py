@@ -1,16 +1,16 @@
 """recbole-hetcomp: distil an ensemble of different recommenders into one small, fast RecBole model.
 
-Importing this package registers its models with RecBole. Where RecBole is not installed only
-:mod:`recbole_hetcomp.core`, the algorithm itself, can be used.
+Importing this package registers its models with RecBole, at once if RecBole is imported, otherwise as soon as it is:
+help, shell completion and :mod:`recbole_hetcomp.core`, the algorithm itself, neither wait for RecBole nor need it.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from recbole_hetcomp.version import __version__
+from recbole_hetcomp.when_imported import when_imported
 
 if TYPE_CHECKING:
     from recbole_hetcomp.methods import distillation_method
@@ -46,5 +46,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-if importlib.util.find_spec("recbole") is not None:
-    _register()
+when_imported("recbole", _register)

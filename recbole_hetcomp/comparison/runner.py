@@ -57,13 +57,23 @@ def run_benchmark(
         ValueError, TypeError: the config is wrong; before anything runs.
         FileNotFoundError: there is no such config, or no such data set.
     """
+    return run_grid(read_grid(config, changes), output, command_line(config, output, changes), dry_run, report_only)
+
+
+def read_grid(config: str | Path, changes: Sequence[str] = ()) -> Grid:
+    """A benchmark's cells from its config; arguments and errors as of :func:`run_benchmark`."""
     plan = _absolute(read_plan(config, changes))
-    grid, root = Grid(plan, check_plan(plan)), Path(output).absolute()
+    return Grid(plan, check_plan(plan))
+
+
+def run_grid(grid: Grid, output: str | Path, command: str, dry_run: bool = False, report_only: bool = False) -> int:
+    """Run a benchmark's cells; ``command`` is what is written down as having started it, the rest as above."""
+    root = Path(output).absolute()
     if dry_run:
         print(describe(grid, root))
         return 0
     root.mkdir(parents=True, exist_ok=True)
-    write_plan(grid, root, command_line(config, output, changes))
+    write_plan(grid, root, command)
     if report_only:
         return _report(grid, root)
     benchmark = Benchmark(grid, root)

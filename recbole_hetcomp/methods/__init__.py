@@ -5,6 +5,8 @@ MTD, which takes every teacher's own list. Where a paper reads the teacher's sco
 the importance exp(-r / T) of method section 2, and an item that is not listed has 0.
 """
 
+import recbole  # noqa: F401  (first: the plugin's models are registered before one of their modules begins)
+
 from recbole_hetcomp.methods.cd import CDTrainer
 from recbole_hetcomp.methods.cldrd import CLDRDTrainer
 from recbole_hetcomp.methods.dcd import DCDTrainer

@@ -8,20 +8,7 @@ from typing import Any
 import yaml
 from recbole.config import Config
 
-
-def properties_dir() -> Path:
-    """Where the YAML files are: inside the installed package, or beside it in a checkout or an editable install.
-
-    Raises:
-        FileNotFoundError: neither place has them.
-    """
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "properties", package.parent / "properties"):
-        if (folder / "overall.yaml").is_file():
-            return folder
-    raise FileNotFoundError(
-        f"the property files are neither in {package / 'properties'} nor in {package.parent / 'properties'}"
-    )
+from recbole_hetcomp.files import properties_dir
 
 
 def read_properties(*parts: str) -> dict[str, Any]:

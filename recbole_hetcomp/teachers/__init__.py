@@ -1,5 +1,7 @@
 """Teachers: the protocol, the pool that trains or finds them, their recorder and ensemble, and models of our own."""
 
+import recbole  # noqa: F401  (first: the plugin's models are registered before one of their modules begins)
+
 from recbole_hetcomp.recbole_bridge.loaders import ItemDataLoader
 from recbole_hetcomp.recbole_bridge.registry import LISTS, register_model
 from recbole_hetcomp.teachers.cml import CML

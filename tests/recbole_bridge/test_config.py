@@ -16,6 +16,7 @@ from recbole.utils import get_model
 
 from recbole_hetcomp.core.rankings import BLOCK_ELEMENTS
 from recbole_hetcomp.declared import allowed, closest
+from recbole_hetcomp.files import properties_dir
 from recbole_hetcomp.recbole_bridge.config import (
     backbone_config,
     memory_for_scores,
@@ -24,7 +25,7 @@ from recbole_hetcomp.recbole_bridge.config import (
     teacher_config,
 )
 from recbole_hetcomp.recbole_bridge.identity import run_key, training_identity
-from recbole_hetcomp.recbole_bridge.property_files import properties_dir, read_properties
+from recbole_hetcomp.recbole_bridge.property_files import read_properties
 from recbole_hetcomp.recbole_bridge.scoring import SCORES_AT_ONCE
 from recbole_hetcomp.settings import HetCompSettings, Training
 

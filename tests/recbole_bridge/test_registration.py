@@ -25,10 +25,11 @@ from recbole.trainer import Trainer
 from recbole.utils import ModelType, get_model, get_trainer
 
 import recbole_hetcomp
+from recbole_hetcomp.files import properties_dir
 from recbole_hetcomp.methods.hetcomp import HetCompTrainer
 from recbole_hetcomp.recbole_bridge import hooks, registry
 from recbole_hetcomp.recbole_bridge.loaders import CatalogueEvalDataLoader, ItemDataLoader
-from recbole_hetcomp.recbole_bridge.property_files import properties_dir, read_properties
+from recbole_hetcomp.recbole_bridge.property_files import read_properties
 from recbole_hetcomp.teachers.ensemble import TeacherEnsembleTrainer
 
 PLUGIN_MODELS = ("HetComp", "CML", "ItemVAE", "TeacherEnsemble", "ImportedRanking")

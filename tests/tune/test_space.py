@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_hetcomp.recbole_bridge.property_files import properties_dir
+from recbole_hetcomp.files import properties_dir
 from recbole_hetcomp.tune.space import (
     Parameter,
     decoded,

@@ -11,7 +11,6 @@ splits     the paper's split
 card       the data card
 folder     an output folder that appears whole or not at all
 pipeline   :func:`prepare`, all of it
-command    ``hetcomp prepare``
 =========  ==================================================
 
 Needs NumPy and pandas only.
