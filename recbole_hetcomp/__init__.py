@@ -39,6 +39,10 @@ def _register() -> None:
     for models in ("recbole_hetcomp.teachers", "recbole_hetcomp.methods"):
         importlib.import_module(models)
 
+    from recbole_hetcomp.extensions import load_extensions
+
+    load_extensions()
+
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:

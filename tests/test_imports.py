@@ -16,6 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     "version",
     "when_imported",
+    "extensions",
     "declared",
     "settings",
     "files",

@@ -30,7 +30,7 @@ COARSE_WEIGHT, FINE_WEIGHT = 0.01, 0.005
 
 
 @dataclass(frozen=True)
-class Lesson:
+class PlannedTeacher:
     """What a batch of the listwise losses needs beyond the factors.
 
     Attributes:
@@ -50,7 +50,7 @@ class Lesson:
     generator: torch.Generator
 
 
-def draw_lesson(inputs: Inputs, generator: torch.Generator) -> Lesson:
+def draw_lesson(inputs: Inputs, generator: torch.Generator) -> PlannedTeacher:
     """Batches of users as a batch of interactions draws them, and the ensemble's taught lists."""
     users = torch.arange(inputs.size.users)
     v = torch.full((len(users), TEACHERS), SNAPSHOTS - 1)
@@ -62,17 +62,21 @@ def draw_lesson(inputs: Inputs, generator: torch.Generator) -> Lesson:
         for _ in range(inputs.size.batches)
     ]
     not_observed = mask(torch.ones(inputs.size.users, inputs.size.items), inputs.train, users, 0.0)
-    return Lesson(batches, observed, unobserved, inputs.train, not_observed, generator)
+    return PlannedTeacher(batches, observed, unobserved, inputs.train, not_observed, generator)
 
 
-def direct_loss(lesson: Lesson, stage: str, users: Tensor, user_factors: Tensor, item_factors: Tensor) -> Tensor:
+def direct_loss(
+    lesson: PlannedTeacher, stage: str, users: Tensor, user_factors: Tensor, item_factors: Tensor
+) -> Tensor:
     """The formula as it stands."""
     loss, weight = {"coarse": (direct.coarse_loss, COARSE_WEIGHT), "fine": (direct.fine_loss, FINE_WEIGHT)}[stage]
     observed, unobserved = lesson.observed[users], lesson.unobserved[users]
     return weight * loss(user_factors, item_factors, observed, unobserved, lesson.not_observed[users])
 
 
-def shared_loss(lesson: Lesson, stage: str, users: Tensor, user_factors: Tensor, item_factors: Tensor) -> Tensor:
+def shared_loss(
+    lesson: PlannedTeacher, stage: str, users: Tensor, user_factors: Tensor, item_factors: Tensor
+) -> Tensor:
     """The rest sampled once a batch, as the trainer does by default where it samples."""
     n_items = len(item_factors)
     drawn = draw_items(n_items, SAMPLED_REST, lesson.generator)
@@ -82,7 +86,7 @@ def shared_loss(lesson: Lesson, stage: str, users: Tensor, user_factors: Tensor,
 
 
 def fused_loss(
-    lesson: Lesson,
+    lesson: PlannedTeacher,
     stage: str,
     users: Tensor,
     user_factors: Tensor,
@@ -103,7 +107,9 @@ def fused_loss(
     )
 
 
-def sampled_loss(lesson: Lesson, stage: str, users: Tensor, user_factors: Tensor, item_factors: Tensor) -> Tensor:
+def sampled_loss(
+    lesson: PlannedTeacher, stage: str, users: Tensor, user_factors: Tensor, item_factors: Tensor
+) -> Tensor:
     """The rest sampled for each user alone."""
     taught, outside, n_items = *_listed(lesson, users), len(item_factors)
     drawn = sample_rest(outside, n_items, SAMPLED_REST, lesson.generator)
@@ -113,7 +119,7 @@ def sampled_loss(lesson: Lesson, stage: str, users: Tensor, user_factors: Tensor
     return _weighted(stage, scores[:, :listed], rest, taught)
 
 
-def _listed(lesson: Lesson, users: Tensor) -> tuple[Tensor, Tensor]:
+def _listed(lesson: PlannedTeacher, users: Tensor) -> tuple[Tensor, Tensor]:
     """Taught items [B, K/10 + K], and items outside the rest [B, H + K]."""
     unobserved = lesson.unobserved[users]
     return (

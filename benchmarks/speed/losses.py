@@ -9,7 +9,16 @@ from typing import Any
 import torch
 from harness import Part, timed, timed_in_turn
 from inputs import Inputs
-from loss_sides import BATCH_ROWS, SAMPLED_REST, Lesson, direct_loss, draw_lesson, fused_loss, sampled_loss, shared_loss
+from loss_sides import (
+    BATCH_ROWS,
+    SAMPLED_REST,
+    PlannedTeacher,
+    direct_loss,
+    draw_lesson,
+    fused_loss,
+    sampled_loss,
+    shared_loss,
+)
 from torch import Tensor
 from torch.nn.functional import embedding
 
@@ -23,7 +32,7 @@ def parts(inputs: Inputs, repeats: int, generator: torch.Generator) -> dict[str,
     return found
 
 
-def _stage_parts(inputs: Inputs, lesson: Lesson, stage: str, repeats: int) -> dict[str, Part]:
+def _stage_parts(inputs: Inputs, lesson: PlannedTeacher, stage: str, repeats: int) -> dict[str, Part]:
     scale = inputs.size.epoch_rows / sum(map(len, lesson.batches))
     note = f"{len(lesson.batches)} batches of {BATCH_ROWS} rows timed, scaled to {inputs.size.epoch_rows} rows"
     sides = {
@@ -54,7 +63,10 @@ def _stage_parts(inputs: Inputs, lesson: Lesson, stage: str, repeats: int) -> di
 
 
 def _epoch(
-    inputs: Inputs, lesson: Lesson, loss: Callable[[Tensor, Tensor, Tensor], Tensor], n_batches: int | None = None
+    inputs: Inputs,
+    lesson: PlannedTeacher,
+    loss: Callable[[Tensor, Tensor, Tensor], Tensor],
+    n_batches: int | None = None,
 ) -> list[list[Tensor]]:
     """Loss and gradients of both tables of factors, a batch each."""
     user_table = inputs.user_factors.clone().requires_grad_()

@@ -21,7 +21,7 @@ from click.shell_completion import BashComplete, add_completion_class
 from recbole_hetcomp.cli.errors import guarded
 from recbole_hetcomp.version import __version__
 
-COMMANDS = ("run", "teachers", "tune", "models", "store", "prepare", "benchmark", "completion")
+COMMANDS = ("run", "teachers", "tune", "models", "store", "prepare", "benchmark", "settings", "completion")
 """Each is the object of its name in the module of its name."""
 
 

@@ -54,7 +54,7 @@ def command(
             context_settings={"show_default": True, "max_content_width": 120},
             epilog=" ".join(filter(None, [epilog, _SETTINGS if takes_settings else ""])) or None,
             **attributes,
-        )(function)
+        )(_extension(function))
         if any(parameter.nargs == -1 for parameter in made.params if isinstance(parameter, click.Argument)):
             return made
         made.context_settings["ignore_unknown_options"] = True
@@ -70,6 +70,27 @@ def command(
         return made
 
     return declare
+
+
+def _extension(function: Function) -> Function:
+    """``--extension``, which acts before any other option is looked at."""
+
+    def use(ctx: click.Context, _: click.Parameter, names: Sequence[str]) -> None:
+        from recbole_hetcomp.extensions import use_extension
+
+        with checking():
+            for name in names:
+                use_extension(name)
+
+    return click.option(
+        "--extension",
+        multiple=True,
+        metavar="MODULE",
+        is_eager=True,
+        expose_value=False,
+        callback=use,
+        help="Module or Python file of yours with methods, teachers, formats or metrics (docs/extending.md).",
+    )(function)
 
 
 def model(default: str | None = "HetComp", help: str = "Any plugin or RecBole model.") -> Decorator:

@@ -47,14 +47,15 @@ from recbole_hetcomp.comparison.measure import (
 )
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.files import read_json, write_json, write_whole
-from recbole_hetcomp.metrics.lists import ListEvaluation, evaluating_lists
+from recbole_hetcomp.metrics.lists import evaluating_lists
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
 from recbole_hetcomp.recbole_bridge.config import run_settings
 from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
 from recbole_hetcomp.student.trainer import DistillingTrainer
 from recbole_hetcomp.teachers.ensemble import TeacherEnsembleTrainer
 from recbole_hetcomp.teachers.knowledge import gather_knowledge
-from recbole_hetcomp.teachers.pool import stored_numbers, teacher_lessons
+from recbole_hetcomp.teachers.planned import planned_teachers
+from recbole_hetcomp.teachers.recbole_teacher import stored_numbers
 
 
 class RunningCell:
@@ -97,7 +98,7 @@ class RunningCell:
             valid = trainer.evaluate_lists(knowledge.ensemble, self.valid)
             self._test_lists(trainer, knowledge.ensemble)
         else:
-            (_, teacher), (lesson,) = knowledge.teachers[0], teacher_lessons(self.config, settings)
+            (_, teacher), (planned,) = knowledge.teachers[0], planned_teachers(self.config, settings)
             assert teacher.served is not None
             valid = teacher.info["valid"]
             self.history = [{"epoch": e, "valid": s} for e, s in zip(teacher.epochs, teacher.scores)]
@@ -108,7 +109,7 @@ class RunningCell:
                 best_epoch=teacher.epochs[-1],
             )
             self._test_lists(trainer, teacher.served)
-            self._cost(self._untrained(lesson.config))
+            self._cost(self._untrained(planned.config))
         self._valid(valid)
 
     def _untrained(self, config: Config) -> Any:
@@ -145,9 +146,7 @@ class RunningCell:
         if self.cell.tuning:
             return
         trainer.evaluator = KeepingEvaluator(trainer.evaluator)
-        # Not the distilling trainer's own evaluate, which would also write one run's table and picture.
-        evaluate = ListEvaluation.evaluate if isinstance(trainer, ListEvaluation) else type(trainer).evaluate
-        self._test(evaluate(trainer, self.test, load_best_model=True), trainer.evaluator.struct)
+        self._test(trainer.evaluate(self.test, load_best_model=True), trainer.evaluator.struct)
         self._cost(getattr(model, "backbone", model))
 
     # -- what is written down -----------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from recbole_hetcomp.recbole_bridge.config import run_settings
 from recbole_hetcomp.recbole_bridge.registry import general_models
 from recbole_hetcomp.settings import HetCompSettings
 from recbole_hetcomp.student.model import DistilledStudent
-from recbole_hetcomp.teachers.pool import teacher_lessons
+from recbole_hetcomp.teachers.planned import planned_teachers
 from recbole_hetcomp.version import __version__
 
 _ATOMIC = {".inter", ".user", ".item", ".kg", ".link", ".net"}  # RecBole's files of a data set
@@ -63,7 +63,7 @@ def check_plan(plan: BenchmarkPlan) -> str:
     ensemble = grid.ensembles()[0]
     config = _config(plan, ensemble)
     _check_keys(plan.students.settings, _known(config, ensemble), "students.settings")
-    teacher_lessons(config, run_settings(config))
+    planned_teachers(config, run_settings(config))
     for what in grid.tuned():
         grid.trials(what)  # a space with too few settings
     for row, _ in grid.finals():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recbole_hetcomp.declared import Declaration, Settings, field_types, type_name
+from recbole_hetcomp.declared import Declaration, Settings, field_types, suggestion, type_name
 from recbole_hetcomp.recbole_bridge.registry import STUDENT, TEACHER, registered
 from recbole_hetcomp.settings import GROUPS, HetCompSettings
 
@@ -85,8 +85,12 @@ def written_files(root: Path) -> dict[Path, str]:
     return files
 
 
-def describe(name: str) -> str | None:
-    """What is known of one setting, over all groups and methods; None where there is none of this name."""
+def described(name: str) -> str:
+    """What is known of one setting, over all groups and methods.
+
+    Raises:
+        KeyError: there is none of this name; names the closest.
+    """
     groups: dict[str, type[Settings]] = {"every run": HetCompSettings}
     groups.update({model: own for model in registered() if (own := _settings_of(model)[0]) is not None})
     found = [
@@ -95,7 +99,10 @@ def describe(name: str) -> str | None:
         for where, group in groups.items()
         if (declared := group.declarations().get(name)) is not None
     ]
-    return "\n".join(found) or None
+    if not found:
+        known = {entry for group in groups.values() for entry in group.names()}
+        raise KeyError(f"unknown setting {name!r}{suggestion(name, sorted(known))}")
+    return "\n".join(found)
 
 
 def _settings_of(name: str) -> tuple[type[Settings] | None, Mapping[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from recbole.data.dataloader import FullSortEvalDataLoader
@@ -23,7 +23,6 @@ from recbole_hetcomp.core.rankings import without
 from recbole_hetcomp.recbole_bridge.config import memory_for_scores
 from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
 from recbole_hetcomp.recbole_bridge.scoring import ranked_lists
-from recbole_hetcomp.teachers.recorder import SnapshotRecorder
 
 _FROM_DATA = ("data.num_items", "data.num_users", "data.count_items", "data.count_users")
 _FROM_LISTS = ("rec.topk", "rec.items")
@@ -111,6 +110,18 @@ class _ListLoader(FullSortEvalDataLoader):
         yield self.evaluated
 
 
+class ValidationRecorder(Protocol):
+    """Records a model from the scores of its validation, and hands the validation's top lists over."""
+
+    def covers(self, evaluated: EvaluatedUsers) -> bool:
+        """Whether the recorded lists are also those that an evaluation wants."""
+        ...
+
+    def validation_lists(self, model: Any, evaluated: EvaluatedUsers, length: int) -> Tensor:
+        """The evaluated users' top lists, int32 [n, length]."""
+        ...
+
+
 class ListEvaluation:
     """Mixin of RecBole trainers, before the trainer's class: evaluates top lists where the metrics need no more.
 
@@ -118,7 +129,7 @@ class ListEvaluation:
         recorder: records the model at each validation, from the scores of the validation itself; or None.
     """
 
-    recorder: SnapshotRecorder | None = None
+    recorder: ValidationRecorder | None = None
     config: Any
     model: Any
     evaluator: Any

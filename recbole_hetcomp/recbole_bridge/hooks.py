@@ -32,6 +32,7 @@ def install() -> None:
     _wrap(Config, "__init__", _with_configuration)
     _wrap(recbole.data.utils, "get_dataloader", _with_plugin_loaders)
     _wrap(recbole_quick_start, "run_recboles", _in_spawned_processes)
+    _wrap(recbole_quick_start, "get_trainer", _with_report)
     recbole.quick_start.run_recboles = recbole_quick_start.run_recboles  # the package's own reference to it
 
 
@@ -89,6 +90,32 @@ def _with_plugin_loaders(original: Callable) -> Callable:
         return original(config, phase)
 
     return get_dataloader
+
+
+def _with_report(original: Callable) -> Callable:
+    """``run_recbole`` ends with a trainer's report, where it has one: RecBole's function has no step after the test."""
+
+    @functools.wraps(original)
+    def get_trainer(model_type: Any, model_name: str) -> type:
+        trainer = original(model_type, model_name)
+        return _reporting(trainer) if hasattr(trainer, "report") else trainer
+
+    return get_trainer
+
+
+@functools.cache
+def _reporting(trainer: type) -> type:
+    return type(trainer.__name__, (_Reporting, trainer), {"__doc__": trainer.__doc__, "__module__": trainer.__module__})
+
+
+class _Reporting:
+    """Mixin of trainers, before the trainer's class: reports after the evaluation of the test split."""
+
+    def evaluate(self, eval_data: Any, *args: Any, **kwargs: Any) -> Any:
+        result = super().evaluate(eval_data, *args, **kwargs)  # type: ignore[misc]
+        if self.reports_on(eval_data):  # type: ignore[attr-defined]
+            self.report(eval_data, result)  # type: ignore[attr-defined]
+        return result
 
 
 def _in_spawned_processes(original: Callable) -> Callable:

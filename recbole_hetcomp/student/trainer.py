@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import pickle
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from recbole_hetcomp.settings import HetCompSettings
 from recbole_hetcomp.student.batches import PairedBatch, UserBatches, WithBaseBatches
 from recbole_hetcomp.teachers.imported_ranking import ImportedRanking
 from recbole_hetcomp.teachers.knowledge import Knowledge, gather_knowledge
-from recbole_hetcomp.teachers.pool import stored_numbers
+from recbole_hetcomp.teachers.recbole_teacher import stored_numbers
 
 RESUME_FILE = "resume.pt"
 
@@ -263,28 +264,30 @@ class DistillingTrainer(ListEvaluation, Trainer):
         self.logger.info(f"resumed at epoch {self.start_epoch} from {file}")
         return True
 
-    # -- evaluation and the table -----------------------------------------------------------------------------
+    # -- the table --------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
-    def evaluate(
-        self,
-        eval_data: Any,
-        load_best_model: bool = True,
-        model_file: str | None = None,
-        show_progress: bool = False,
-    ) -> Any:
-        """As RecBole's ``Trainer.evaluate``; the first test evaluation after ``fit`` also writes the run's table."""
-        result = super().evaluate(eval_data, load_best_model, model_file, show_progress)
-        if eval_data and self.knowledge is not None and eval_data is not self._valid_data:
-            self._report(eval_data, result)
+    def report(self, test_data: Any, student: Mapping[str, float]) -> Result:
+        """Write and print the table of teachers, ensemble, student alone and student; the run is then done.
+
+        ``run_recbole`` ends with it; nothing else calls it. What an interrupted run would go on from is removed.
+
+        Args:
+            test_data: RecBole's test loader, for the other rows.
+            student: the student's own test metrics, as ``evaluate`` gave them.
+
+        Raises:
+            RuntimeError: nothing was trained.
+        """
+        if self.knowledge is None:
+            raise RuntimeError("there is nothing to report before fit")
+        result = self._result(self.knowledge, test_data, dict(student))
+        write_result(result, self.result_dir, self.logger)
+        (self.result_dir / RESUME_FILE).unlink(missing_ok=True)
         return result
 
-    def _report(self, test_data: Any, student: dict[str, float]) -> None:
-        """Write and print the table of teachers, ensemble, student alone and student."""
-        knowledge = self.knowledge
-        assert knowledge is not None
-        write_result(self._result(knowledge, test_data, student), self.result_dir, self.logger)
-        (self.result_dir / RESUME_FILE).unlink(missing_ok=True)
+    def reports_on(self, eval_data: Any) -> bool:
+        """Whether an evaluation is that of the test split, of a model that was trained."""
+        return bool(eval_data) and self.knowledge is not None and eval_data is not self._valid_data
 
     def _result(self, knowledge: Knowledge, test_data: Any, student: dict[str, float]) -> Result:
         rows = self._teacher_rows(knowledge, test_data) if knowledge.teachers else []
@@ -340,11 +343,9 @@ class DistillingTrainer(ListEvaluation, Trainer):
             return self.evaluate_lists(lists, eval_data)
         ranking = ImportedRanking(self.config, eval_data._dataset).to(self.device)
         ranking.set_lists(lists)
-        student, self.model = self.model, ranking
-        try:
-            return dict(super().evaluate(eval_data, load_best_model=False))
-        finally:
-            self.model = student
+        judge = copy.copy(self)
+        judge.model = ranking
+        return dict(Trainer.evaluate(judge, eval_data, load_best_model=False))
 
 
 def random_state(*generators: torch.Generator) -> dict[str, Any]:

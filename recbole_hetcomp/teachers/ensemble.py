@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from recbole.trainer import Trainer
-
-from recbole_hetcomp.metrics.lists import ListEvaluation, stored_top_lists
 from recbole_hetcomp.recbole_bridge.checkpoint import checkpoint_content, save_atomically
 from recbole_hetcomp.recbole_bridge.config import checked_settings, run_defaults, run_settings
-from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
-from recbole_hetcomp.teachers.imported_ranking import ImportedRanking
+from recbole_hetcomp.teachers.imported_ranking import ImportedRanking, ListsTrainer
 from recbole_hetcomp.teachers.knowledge import gather_knowledge
 
 
@@ -36,16 +31,8 @@ class TeacherEnsemble(ImportedRanking):
         checked_settings(config)
 
 
-class TeacherEnsembleTrainer(ListEvaluation, Trainer):
+class TeacherEnsembleTrainer(ListsTrainer):
     """Obtains the teachers and gives their consensus to a :class:`TeacherEnsemble`; one epoch, nothing is learnt."""
-
-    def __init__(self, config: Any, model: Any) -> None:
-        super().__init__(config, model)
-        self.epochs = self.eval_step = 1
-
-    def _build_optimizer(self, **kwargs: Any) -> torch.optim.Optimizer:
-        """An optimizer over nothing: the ensemble has no parameters, and torch refuses an empty list."""
-        return torch.optim.SGD([torch.zeros(1)], lr=0.0)
 
     def fit(self, train_data: Any, valid_data: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As RecBole's ``Trainer.fit``, after the teachers are there."""
@@ -60,12 +47,6 @@ class TeacherEnsembleTrainer(ListEvaluation, Trainer):
         )
         self.model.set_lists(knowledge.ensemble)
         return super().fit(train_data, valid_data, *args, **kwargs)
-
-    def _train_epoch(self, *args: Any, **kwargs: Any) -> float:
-        return 0.0
-
-    def _top_lists(self, evaluated: EvaluatedUsers, length: int) -> torch.Tensor:
-        return stored_top_lists(self.model.lists.cpu(), evaluated, length)
 
     def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
         file = kwargs.pop("saved_model_file", self.saved_model_file)

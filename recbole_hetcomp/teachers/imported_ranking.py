@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from recbole.model.abstract_recommender import GeneralRecommender
+from recbole.trainer import Trainer
 from recbole.utils import InputType, ModelType
 from torch import Tensor
 
 from recbole_hetcomp.core import PAD
+from recbole_hetcomp.metrics.lists import ListEvaluation, stored_top_lists
+from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
 
 
 class ImportedRanking(GeneralRecommender):
@@ -67,3 +71,36 @@ class ImportedRanking(GeneralRecommender):
         lists = self.lists[interaction[self.USER_ID]].long()  # [B, L]
         found = lists == interaction[self.ITEM_ID].unsqueeze(1)
         return (lists.shape[1] - found.float().argmax(1).float()) * found.any(1)
+
+
+class ListsTrainer(ListEvaluation, Trainer):
+    """RecBole's trainer of a model that answers with given lists: it evaluates them, nothing is learnt."""
+
+    def __init__(self, config: Any, model: Any) -> None:
+        super().__init__(config, model)
+        self.epochs = self.eval_step = 1
+
+    @classmethod
+    def judging(cls, config: Any, train: Any, lists: Tensor) -> ListsTrainer:
+        """A trainer that evaluates some lists.
+
+        Args:
+            config: RecBole's Config.
+            train: RecBole's training Dataset.
+            lists: item ids, best first, ``PAD`` at the end, int [U, L].
+        """
+        ranking = ImportedRanking(config, train).to(config["device"])
+        ranking.set_lists(lists)
+        trainer = cls(config, ranking)
+        trainer.eval_collector.data_collect(SimpleNamespace(dataset=train))
+        return trainer
+
+    def _build_optimizer(self, **kwargs: Any) -> torch.optim.Optimizer:
+        """An optimizer over nothing: there are no parameters, and torch refuses an empty list."""
+        return torch.optim.SGD([torch.zeros(1)], lr=0.0)
+
+    def _train_epoch(self, *args: Any, **kwargs: Any) -> float:
+        return 0.0
+
+    def _top_lists(self, evaluated: EvaluatedUsers, length: int) -> Tensor:
+        return stored_top_lists(self.model.lists.cpu(), evaluated, length)

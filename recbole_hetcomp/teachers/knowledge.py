@@ -19,7 +19,8 @@ from recbole_hetcomp.core import PAD, taught_unobserved
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.recbole_bridge.identity import run_key
 from recbole_hetcomp.settings import Consensus, HetCompSettings
-from recbole_hetcomp.teachers.pool import Lesson, TeacherPool, no_kd_lesson, teacher_lessons
+from recbole_hetcomp.teachers.planned import PlannedTeacher, planned_student_alone, planned_teachers
+from recbole_hetcomp.teachers.pool import TeacherPool
 from recbole_hetcomp.trajectories import MappedTensors, Trajectory, TrajectoryStore, item_dtype, rank_dtype
 
 DOMINANT_SHARE = 0.8  # of the teachers' weight, above which an ensemble is hardly one
@@ -92,12 +93,12 @@ def gather_knowledge(
         raise ValueError("distillation needs a validation split: eval_args leaves none")
     data = Interactions.from_datasets(train_data._dataset, valid_data._dataset)
     settings.check_catalogue(data.n_items - 1)
-    lessons = teacher_lessons(config, settings) if with_teachers else []
-    alone = no_kd_lesson(config, settings) if with_no_kd else None
+    planned = planned_teachers(config, settings) if with_teachers else []
+    alone = planned_student_alone(config, settings) if with_no_kd else None
     store = TrajectoryStore(Path(settings.store_dir))
     _report_data(data, settings, valid_data._dataset)
-    _check_disk(store.root, data, lessons)
-    classroom = TeacherPool(
+    _check_disk(store.root, data, planned)
+    pool = TeacherPool(
         data,
         train_data._dataset,
         valid_data,
@@ -106,13 +107,13 @@ def gather_knowledge(
         show_progress=bool(config["show_progress"]),
         tensorboard_dir=tensorboard_dir,
     )
-    teachers = tuple((lesson.label, classroom.obtain(lesson)) for lesson in lessons)
+    teachers = tuple((teacher.label, pool.obtain(teacher)) for teacher in planned)
     consensus: Consensus = settings
     if teachers:
         consensus = settings.weighed([teacher.scores[-1] for _, teacher in teachers], config["valid_metric_bigger"])
         _report_weights(settings.teachers, consensus)
-    no_kd = classroom.obtain(alone) if alone is not None else None
-    companions = [lesson.identity for lesson in [*lessons, *([alone] if alone else [])]]
+    no_kd = pool.obtain(alone) if alone is not None else None
+    companions = [teacher.identity for teacher in [*planned, *([alone] if alone else [])]]
     return Knowledge(
         data=data,
         run=f"{config['model']}-{run_key(config, data.fingerprint, companions)}",
@@ -123,7 +124,7 @@ def gather_knowledge(
                 data,
                 [trajectory for _, trajectory in teachers],
                 consensus,
-                lessons[0].served_length,
+                planned[0].served_length,
                 settings.block_elements,
             )
             if teachers
@@ -199,14 +200,15 @@ def _report_data(data: Interactions, settings: HetCompSettings, valid: Any) -> N
         )
 
 
-def _check_disk(root: Path, data: Interactions, lessons: Sequence[Lesson]) -> None:
+def _check_disk(root: Path, data: Interactions, planned: Sequence[PlannedTeacher]) -> None:
     """Raise OSError unless what the store will keep fits on its disk."""
     per_item = item_dtype(data.n_items).itemsize
     per_rank = rank_dtype(int(data.observed.lengths().max())).itemsize
     ranks = per_rank * data.observed.values.shape[0]
     needed = sum(
-        per_item * data.n_users * (lesson.snapshots * lesson.length + lesson.served_length) + lesson.snapshots * ranks
-        for lesson in lessons
+        per_item * data.n_users * (teacher.snapshots * teacher.length + teacher.served_length)
+        + teacher.snapshots * ranks
+        for teacher in planned
     )
     existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
     free = shutil.disk_usage(existing).free

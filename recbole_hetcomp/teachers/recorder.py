@@ -1,7 +1,8 @@
-"""Ranks the catalogue for blocks of users, and records a model's rankings while RecBole trains it (method.md §1)."""
+"""Records rankings while a teacher learns (method.md §1): of a RecBole model, or of anything that scores items."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from recbole_hetcomp.core import PAD, observed_ranks, top_k
 from recbole_hetcomp.core.rankings import hide, take_padded, without
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.data.membership import Membership
+from recbole_hetcomp.declared import default
 from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
 from recbole_hetcomp.recbole_bridge.scoring import (
     SCORES_AT_ONCE,
@@ -19,7 +21,8 @@ from recbole_hetcomp.recbole_bridge.scoring import (
     device_of,
     users_at_once,
 )
-from recbole_hetcomp.trajectories import SnapshotSpool
+from recbole_hetcomp.settings import Teachers
+from recbole_hetcomp.trajectories import SnapshotSpool, Trajectory, item_dtype
 
 _SPARE = 32  # places more than are served: few users have as many validation items among their best
 
@@ -39,8 +42,15 @@ class Rankings:
     served: Tensor
 
 
+Scores = Callable[[Tensor], Tensor]
+"""Users, int64 [B] → scores of all items, float [B, I]; column 0 is padding and is never read."""
+
+
 class SnapshotRecorder:
-    """Writes a model's top lists and observed-item ranks to a spool at each validation.
+    """Writes a teacher's top lists and observed-item ranks to a spool at each validation.
+
+    A teacher from outside of RecBole calls :meth:`record_scores` as it learns, once at least, and returns what
+    :meth:`trajectory` gives.
 
     Args:
         data: the interactions.
@@ -49,6 +59,11 @@ class SnapshotRecorder:
         served_length: S, length of the list for test time, from which validation items are removed too.
         bigger: whether a bigger validation score is better.
         budget: scores held at once; nothing that is recorded depends on it.
+        snapshots: E, snapshots that a trajectory keeps.
+        spacing: how they are spaced.
+        settings: all that decides the teacher, as the trajectory's.
+        judge: validation metrics of top lists less the observed items, int32 [U, L], and the name of the one that
+            decides; None where every validation comes with its score.
     """
 
     def __init__(
@@ -59,6 +74,10 @@ class SnapshotRecorder:
         served_length: int,
         bigger: bool = True,
         budget: int = SCORES_AT_ONCE,
+        snapshots: int = 1,
+        spacing: str = default(Teachers, "snapshot_spacing"),
+        settings: Mapping[str, Any] | None = None,
+        judge: tuple[Callable[[Tensor], dict[str, float]], str] | None = None,
     ) -> None:
         self.data = data
         self.spool = spool
@@ -66,6 +85,11 @@ class SnapshotRecorder:
         self.served_length = served_length
         self.bigger = bigger
         self.budget = budget
+        self.snapshots = snapshots
+        self.spacing = spacing
+        self.settings = dict(settings or {})
+        self.judge = judge
+        self.valid: dict[str, float] = {}
         self.best: float | None = None
         self.served = torch.full((data.n_users, served_length), PAD, dtype=torch.int32)
         self._served_items = Membership.of(data.served)
@@ -96,7 +120,8 @@ class SnapshotRecorder:
         Returns:
             Item ids, int32 [n, L].
         """
-        self._pending = self._rank(model, max(length, self.length), evaluated.users)
+        scores = model_scores(model, self.data.n_items)
+        self._pending = self._rank(scores, max(length, self.length), evaluated.users)
         return self._pending.lists[evaluated.users, :length]
 
     @torch.no_grad()
@@ -110,28 +135,84 @@ class SnapshotRecorder:
         """
         rankings = self._pending or self._rank_now(model)
         self._pending = None
+        self._keep(rankings, epoch, score)
+
+    @torch.no_grad()
+    def record_scores(self, scores: Scores, epoch: int | None = None, score: float | None = None) -> float:
+        """Record one validation of anything that scores items.
+
+        Args:
+            scores: what it scores; asked for a block of users at a time, so that memory is bounded.
+            epoch: its epoch, later than any before; None: one after the last.
+            score: its validation score; None: by the run's validation metric, from the lists.
+
+        Returns:
+            The validation score.
+
+        Raises:
+            ValueError: the scores are not of this form, or there is no way to judge them.
+        """
+        if epoch is None:
+            epoch = self.spool.epochs[-1] + 1 if len(self.spool) else 0
+        everyone = torch.arange(1, self.data.n_users)
+        length = max(self.length, self.served_length)
+        rankings = self._rank(_checked(scores, self.data.n_items), length, everyone)
+        valid: dict[str, float] = {}
+        if score is None:
+            if self.judge is None:
+                raise ValueError("score is not given, and nothing is there to judge the lists by")
+            judged, metric = self.judge
+            valid = judged(rankings.lists)
+            score = valid[metric]
+        if self._keep(rankings, epoch, score):
+            self.valid = valid
+        return score
+
+    def trajectory(self, **info: Any) -> Trajectory:
+        """What was recorded: the snapshots that are kept, the best one last.
+
+        Args:
+            info: what else is known, e.g. ``parameters``, how many numbers the teacher has learnt.
+
+        Raises:
+            ValueError: nothing was recorded.
+        """
+        unobserved, ranks, epochs, scores = self.spool.build(self.snapshots, self.spacing, self.bigger)
+        return Trajectory(
+            unobserved=unobserved,
+            observed_ranks=ranks,
+            served=self.served.to(item_dtype(self.data.n_items)),
+            epochs=epochs,
+            scores=scores,
+            settings=self.settings,
+            info={"parameters": 0, "valid": self.valid, **info},
+        )
+
+    def _keep(self, rankings: Rankings, epoch: int, score: float) -> bool:
+        """Put a validation into the spool; whether it is the best so far."""
         best = self.best is None or (score >= self.best if self.bigger else score <= self.best)
         if best:
             self.best, self.served = score, rankings.served
         unobserved = rankings.lists[:, : self.length].clone()
         unobserved[~self.data.active] = PAD
         self.spool.append(epoch, score, unobserved, rankings.observed_ranks)
+        return best
 
     def _rank_now(self, model: nn.Module) -> Rankings:
         was_training = model.training
         model.eval()
-        rankings = self._rank(model, self.length, self.data.users)
+        rankings = self._rank(model_scores(model, self.data.n_items), self.length, self.data.users)
         model.train(was_training)
         return rankings
 
-    def _rank(self, model: Any, length: int, also: Tensor) -> Rankings:
+    def _rank(self, score: Scores, length: int, also: Tensor) -> Rankings:
         """Score the active users, and some others, once."""
-        data, device = self.data, device_of(model)
+        data = self.data
         lists = torch.full((data.n_users, length), PAD, dtype=torch.int32)
         served = torch.full((data.n_users, self.served_length), PAD, dtype=torch.int32)
         ranks = torch.zeros(data.observed.values.shape[0], dtype=torch.int32)
         for users in torch.cat([data.users, also]).unique().split(users_at_once(data.n_items, self.budget)):
-            scores = all_item_scores(model, users.to(device), data.n_items)
+            scores = score(users)
             positions = data.observed.positions(users)
             observed = take_padded(data.observed.values, positions).to(scores.device)
             ranks[positions[positions != PAD]] = observed_ranks(scores, observed).cpu()[positions != PAD].int()
@@ -152,3 +233,29 @@ class SnapshotRecorder:
             best = top_k(scores[short.to(scores.device)], size + int(later)).cpu()
             served[short] = without(best, self._served_items.holds(users[short], best))[:, :size]
         return served
+
+
+def model_scores(model: Any, n_items: int) -> Scores:
+    """The scores of a RecBole general recommender.
+
+    Args:
+        model: the model.
+        n_items: I, with the padding item.
+    """
+    device = device_of(model)
+    return lambda users: all_item_scores(model, users.to(device), n_items)
+
+
+def _checked(scores: Scores, n_items: int) -> Scores:
+    """Scores from outside, which may be of any kind; they are hidden in place, so a shared row is copied."""
+
+    def of(users: Tensor) -> Tensor:
+        found = torch.as_tensor(scores(users))
+        if tuple(found.shape) != (len(users), n_items):
+            raise ValueError(
+                f"scores have shape {tuple(found.shape)}; allowed: {(len(users), n_items)}, a row a user and a column "
+                "an item, padding item 0 included"
+            )
+        return found.float().clone(memory_format=torch.contiguous_format)
+
+    return of

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import recbole_hetcomp
+from recbole_hetcomp.extensions import VARIABLE
 
 LOOPBACK = "127.0.0.1"
 OBJECT_STORE_BYTES = 256 * 2**20  # trajectories are mapped from files, so little goes through Ray's own store
@@ -49,7 +50,12 @@ def ray_cluster(address: str | None = None, dashboard: bool = False) -> Iterator
         yield
         return
     if address is not None:
-        ray.init(address=address, log_to_driver=False)
+        named = os.environ.get(VARIABLE)
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            runtime_env={"env_vars": {VARIABLE: named}} if named else None,  # workers there have their own environment
+        )
     else:
         with importable(), on_loopback():
             ray.init(

@@ -18,7 +18,8 @@ from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.recbole_bridge.checkpoint import plain_config
 from recbole_hetcomp.recbole_bridge.config import run_settings
 from recbole_hetcomp.recbole_bridge.quick_start import build_config
-from recbole_hetcomp.teachers.pool import Lesson, TeacherPool, teacher_lessons
+from recbole_hetcomp.teachers.planned import PlannedTeacher, planned_teachers
+from recbole_hetcomp.teachers.pool import TeacherPool
 from recbole_hetcomp.trajectories import TrajectoryStore
 from recbole_hetcomp.trajectories import remote as mirror
 from recbole_hetcomp.tune.cluster import node_resources, ray_cluster
@@ -104,15 +105,15 @@ def needed_teachers(
     """
     jobs: dict[str, TeacherJob] = {}
     for settings in runs:
-        for lesson in _lessons(model, dataset, settings):
-            key = json.dumps([lesson.label, lesson.identity, plain_config(lesson.config)], sort_keys=True)
-            jobs.setdefault(key, TeacherJob(model, dataset, settings, lesson.label, key, cpus, gpus))
+        for planned in _planned(model, dataset, settings):
+            key = json.dumps([planned.label, planned.identity, plain_config(planned.config)], sort_keys=True)
+            jobs.setdefault(key, TeacherJob(model, dataset, settings, planned.label, key, cpus, gpus))
     return list(jobs.values())
 
 
-def _lessons(model: str, dataset: str, settings: Mapping[str, Any]) -> list[Lesson]:
+def _planned(model: str, dataset: str, settings: Mapping[str, Any]) -> list[PlannedTeacher]:
     config = build_config(model, dataset, settings=settings)
-    return teacher_lessons(config, run_settings(config))
+    return planned_teachers(config, run_settings(config))
 
 
 def train_teacher(job: TeacherJob) -> TeacherReport:
@@ -125,19 +126,19 @@ def train_teacher(job: TeacherJob) -> TeacherReport:
     with scratch_folder() as scratch, logging_to(scratch / "teacher.log"):
         config = build_config(job.model, job.dataset, settings=settings)
         ours = run_settings(config)
-        lesson = next(lesson for lesson in teacher_lessons(config, ours) if lesson.label == job.label)
+        planned = next(planned for planned in planned_teachers(config, ours) if planned.label == job.label)
         init_seed(config["seed"], config["reproducibility"])
         train_data, valid_data, _ = data_preparation(config, create_dataset(config))
         data = Interactions.from_datasets(train_data._dataset, valid_data._dataset)
         store = TrajectoryStore(Path(ours.store_dir))
         mirror.fetch(job.store_uri, store.root)
-        room = TeacherPool(data, train_data._dataset, valid_data, store, rebuild=ours.teacher_rebuild)
-        trajectory = room.obtain(lesson)
+        pool = TeacherPool(data, train_data._dataset, valid_data, store, rebuild=ours.teacher_rebuild)
+        trajectory = pool.obtain(planned)
         mirror.publish(job.store_uri, store.root)
     return TeacherReport(
         label=job.label,
-        entry=str(store.path(data.fingerprint, lesson.label, lesson.identity)),
-        trained=lesson.label in room.trained,
+        entry=str(store.path(data.fingerprint, planned.label, planned.identity)),
+        trained=planned.label in pool.trained,
         seconds=time.perf_counter() - started,
         score=trajectory.scores[-1],
         node=ray.get_runtime_context().get_node_id(),

@@ -1,0 +1,91 @@
+"""The models beside a run's student, before any of them is trained: what each is, and what is kept of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from recbole.config import Config
+
+from recbole_hetcomp.recbole_bridge.config import no_kd_config, teacher_config
+from recbole_hetcomp.recbole_bridge.identity import training_identity
+from recbole_hetcomp.settings import SERVED_LENGTH, HetCompSettings
+from recbole_hetcomp.teachers.protocol import OutsideTeacher
+
+
+@dataclass(frozen=True)
+class PlannedTeacher:
+    """A model to be trained and recorded.
+
+    Attributes:
+        label: its name in logs, bars, the store and the table.
+        title: what a progress bar calls it.
+        config: its RecBole Config; the run's, for a teacher from outside.
+        snapshots: E, snapshots to keep.
+        spacing: how they are spaced.
+        length: K'.
+        served_length: length of its test-time list.
+        outside: the teacher from outside of RecBole, or None.
+    """
+
+    label: str
+    title: str
+    config: Config
+    snapshots: int
+    spacing: str
+    length: int
+    served_length: int
+    outside: OutsideTeacher | None = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that its store entry depends on besides the data."""
+        own = training_identity(self.config) if self.outside is None else self.outside.identity(self.config)
+        return {
+            **own,
+            "snapshots": self.snapshots,
+            "snapshot_spacing": self.spacing,
+            "K_prime": self.length,
+            "served_length": self.served_length,
+            "device": torch.device(self.config["device"]).type,
+        }
+
+
+def planned_teachers(config: Config, settings: HetCompSettings) -> list[PlannedTeacher]:
+    """The run's teachers. Builds every Config, so that bad settings show before any training.
+
+    Raises:
+        ValueError: a teacher cannot be imported, or a setting of one is not allowed.
+    """
+    total = len(settings.teachers)
+    planned = []
+    for number, name in enumerate(settings.teachers, start=1):
+        given = settings.teacher_config.get(name, {})
+        outside = OutsideTeacher.of(name, given) if "." in name else None
+        planned.append(
+            PlannedTeacher(
+                label=name,
+                title=f"teacher {number}/{total} {name}",
+                config=teacher_config(config, settings, name) if outside is None else config,
+                snapshots=settings.snapshots,
+                spacing=settings.snapshot_spacing,
+                length=settings.K_prime,
+                served_length=max(SERVED_LENGTH, *config["topk"]),
+                outside=outside,
+            )
+        )
+    return planned
+
+
+def planned_student_alone(config: Config, settings: HetCompSettings) -> PlannedTeacher:
+    """The student's backbone, trained alone."""
+    return PlannedTeacher(
+        label="NoKD",
+        title=f"student alone ({settings.student_backbone})",
+        config=no_kd_config(config, settings),
+        snapshots=1,
+        spacing="even",
+        length=1,
+        served_length=max(SERVED_LENGTH, *config["topk"]),
+    )

@@ -1,0 +1,105 @@
+"""What a teacher from outside of RecBole is: anything that ranks, named by its dotted path in ``teachers``."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from recbole.config import Config
+from recbole.model.abstract_recommender import AbstractRecommender
+
+from recbole_hetcomp.data.interactions import Interactions
+from recbole_hetcomp.files import sha256_of
+from recbole_hetcomp.recbole_bridge.checkpoint import is_plain
+from recbole_hetcomp.teachers.recorder import SnapshotRecorder
+from recbole_hetcomp.trajectories import Trajectory
+
+
+class Teacher(Protocol):
+    """Learns from interactions, and records its rankings as it goes.
+
+    A teacher is made with its ``teacher_config`` as keywords: ``Teacher(**teacher_config[path])``.
+    """
+
+    def teach(self, interactions: Interactions, recorder: SnapshotRecorder) -> Trajectory:
+        """Learn, call ``recorder.record_scores`` once or more, and return ``recorder.trajectory()``.
+
+        Args:
+            interactions: who took what, by RecBole's internal ids (0 is padding), training and validation apart.
+            recorder: takes scores of all items for blocks of users.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class OutsideTeacher:
+    """A teacher that a run names by its dotted path.
+
+    Attributes:
+        path: ``package.module.Class``.
+        settings: its ``teacher_config``.
+        code: checksum of the source file that its class stands in; another code is another teacher.
+    """
+
+    path: str
+    settings: Mapping[str, Any]
+    code: str
+
+    @staticmethod
+    def of(path: str, settings: Mapping[str, Any]) -> OutsideTeacher:
+        """Find a teacher and try its settings, before any training.
+
+        Raises:
+            ValueError: there is no such class, it has no ``teach``, it is a RecBole model, or refuses its settings.
+        """
+        kind = _imported(path)
+        if isinstance(kind, type) and issubclass(kind, AbstractRecommender):
+            raise ValueError(
+                f"teacher {path!r} is a RecBole model: register it (recbole_hetcomp.register_model) and name it "
+                f"{kind.__name__!r}"
+            )
+        if not callable(getattr(kind, "teach", None)):
+            raise ValueError(f"teacher {path!r} has no method teach(interactions, recorder)")
+        if not is_plain(settings):
+            raise ValueError(f"teacher_config for {path!r} is {dict(settings)!r}: plain values are needed")
+        try:
+            kind(**settings)
+        except TypeError as error:
+            raise ValueError(f"teacher_config for {path!r} is not allowed: {error}") from error
+        return OutsideTeacher(path, dict(settings), _code_of(kind))
+
+    def identity(self, config: Config) -> dict[str, Any]:
+        """All that decides its rankings besides the data and what is kept of them."""
+        return {
+            "teacher": self.path,
+            "settings": dict(self.settings),
+            "code": self.code,
+            "seed": config["seed"],
+            "valid_metric": config["valid_metric"],
+        }
+
+    def make(self) -> Teacher:
+        """The teacher, untaught."""
+        return _imported(self.path)(**self.settings)
+
+
+def _imported(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"teacher {path!r} cannot be imported: {error}") from error
+
+
+def _code_of(kind: Any) -> str:
+    """Checksum of the file that a class is written in, or of its own source where there is no file."""
+    try:
+        file = Path(inspect.getfile(kind))
+    except (TypeError, OSError):
+        return hashlib.sha256(repr(kind).encode()).hexdigest()[:16]
+    return sha256_of(file)[:16] if file.is_file() else hashlib.sha256(repr(kind).encode()).hexdigest()[:16]
