@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from recbole_hetcomp.data.prepare.filters import Filters
+from recbole_hetcomp.data.prepare.layout import Layout, format_names
 from recbole_hetcomp.data.prepare.pipeline import SPLITS, prepare
-from recbole_hetcomp.data.prepare.readers import SOURCES, Layout
 
 EXAMPLE = "Example: hetcomp prepare --format citeulike --input users.dat --output data --name citeulike-t"
 
@@ -16,7 +16,7 @@ EXAMPLE = "Example: hetcomp prepare --format citeulike --input users.dat --outpu
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give a parser the arguments of :func:`run`."""
     add = parser.add_argument
-    add("--format", required=True, choices=list(SOURCES), help="what the input is; see docs/data.md")
+    add("--format", required=True, choices=format_names(), help="what the input is; see docs/data.md")
     add("--input", required=True, type=Path, metavar="FILE", help="the raw file")
     add("--output", required=True, type=Path, metavar="DIR", help="where the folder NAME is made: RecBole's data_path")
     add("--name", required=True, help="name of the data set")
