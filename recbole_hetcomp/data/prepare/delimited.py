@@ -8,7 +8,6 @@ import io
 import re
 import warnings
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -78,7 +77,7 @@ def read_text(file: Path, names: list[str], wanted: list[str], separator: str | 
     return frame[wanted]
 
 
-def _opened(file: Path) -> IO[bytes]:
+def _opened(file: Path) -> gzip.GzipFile | io.BufferedReader:
     return gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")
 
 
