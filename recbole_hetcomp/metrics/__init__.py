@@ -1,1 +1,1 @@
-"""What lists are worth: RecBole's metrics from lists, popularity, likeness."""
+"""What lists are worth: RecBole's metrics from lists, metrics from outside, popularity, likeness."""
