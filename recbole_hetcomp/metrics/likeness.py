@@ -28,6 +28,7 @@ def likeness(student: Tensor, teacher: Tensor, K_D: int = 50, T_r: float = 10.0)
     Raises:
         ValueError: K_D, T_r or the shapes are not allowed, or the teacher lists nothing for anybody.
 
+    >>> import torch
     >>> likeness(torch.tensor([[4, 2], [7, 8]]), torch.tensor([[4, 2], [4, 2]]), K_D=2)
     {'overlap@2': 0.5, 'discrepancy@2': 0.5}
     """

@@ -35,8 +35,9 @@ def register_metric(metric: Metric) -> Metric:
     may be a benchmark's: it has a value for each user.
 
     Args:
-        metric: a subclass of RecBole's ``AbstractMetric`` or ``TopkMetric``, with ``metric_type``, ``metric_need`` and,
-            where smaller is better, ``smaller = True``. What it reports is named after the class, ``name@k``.
+        metric: a subclass of RecBole's ``AbstractMetric`` or ``TopkMetric``, with ``metric_type``, ``metric_need`` (of
+            :data:`NEEDS`) and, where smaller is better, ``smaller = True``. What it reports is called as the class in
+            small letters, ``name@k``; in ``rec.items``, 0 is no item.
 
     Returns:
         The class.

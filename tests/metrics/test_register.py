@@ -212,7 +212,7 @@ def test_the_same_class_twice_is_one_metric():
         ({"metric_type": "ranking"}, "Odd.metric_type is 'ranking'; allowed: EvaluatorType.RANKING or .VALUE"),
         (
             {"metric_need": ["rec.tops"]},
-            r"Odd.metric_need is \['rec.tops'\]; allowed: a list of some of rec.items, rec",
+            r"Odd.metric_need is \['rec.tops'\]; allowed: a list of some of rec.items",
         ),
         ({"metric_need": "rec.topk"}, "Odd.metric_need is 'rec.topk'"),
         ({"metric_need": []}, r"Odd.metric_need is \[\]"),
