@@ -29,6 +29,13 @@ def property_packages():
     ]
 
 
+DOCS = [  # the site: mkdocs build
+    "mkdocs-material>=9.7,<10",
+    "mkdocstrings[python]>=0.30,<2",
+    "latex2mathml>=3.78,<4",
+    "ruff>=0.14",  # lays out signatures
+]
+
 setup(
     name="recbole-hetcomp",
     version=VERSION,
@@ -55,6 +62,7 @@ setup(
         "setuptools<81",  # Ray 2.6 imports pkg_resources
         "attrs>=22.2",
         "cattrs>=23.1",
+        "click>=8.1",
         "safetensors>=0.4",
         "filelock>=3.4",
         "matplotlib>=3.8",
@@ -69,7 +77,9 @@ setup(
             "optuna>=3,<4",  # Ray 2.6 adds trials in Optuna 3's way
             "hyperopt>=0.2.5",
         ],
+        "docs": DOCS,
         "test": [
+            *DOCS,
             "pytest==8.4.2",  # xdist 3.8 does not keep groups of tests together under pytest 9.2
             "pytest-xdist==3.8.0",
             "pytest-timeout==2.4.0",

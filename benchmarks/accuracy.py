@@ -1,6 +1,6 @@
 """HetComp against its teachers, their ensemble and the same student alone, over several seeds.
 
-    python benchmarks/accuracy.py --dataset ml-100k --seeds 2020 2021 2022 2023 2024 --output benchmarks/results/ml-100k
+    python benchmarks/accuracy.py --dataset ml-100k --seeds 2020 2021 2022 2023 2024 --output OUT
 
 A seed decides split, initial weights and batches. Seeds that are done are not run again. Writes ``runs.csv`` (a row a
 model and seed), ``summary.csv`` and ``summary.md`` (mean and sample standard deviation over seeds).
@@ -41,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="ml-100k")
     parser.add_argument("--seeds", type=int, nargs="+", default=[2020, 2021, 2022, 2023, 2024])
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "ml-100k")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "accuracy" / "ml-100k")
     arguments, settings = parser.parse_known_args()
     lines = []
     for seed in arguments.seeds:

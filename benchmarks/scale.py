@@ -171,7 +171,7 @@ def measure(size: Size, root: Path) -> dict[str, dict[str, float]]:
         numbers["store_bytes"] = sum(teacher.file.stat().st_size for teacher in teachers if teacher.file)
     lists, ranks = MappedTensors(teachers, "unobserved"), MappedTensors(teachers, "observed_ranks")
     state = _curriculum(size, lists, steps)
-    taught = _taught(size, observed, lists, ranks, state, steps)
+    taught = taught_lists(size, observed, lists, ranks, state, steps)
     with torch.no_grad():
         student = Student(size)
         _own_lists(size, observed, student, steps)
@@ -191,7 +191,7 @@ def _curriculum(size: Size, lists: MappedTensors, steps: dict[str, dict[str, flo
     return state
 
 
-def _taught(
+def taught_lists(
     size: Size,
     observed: Ragged,
     lists: MappedTensors,

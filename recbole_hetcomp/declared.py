@@ -10,7 +10,7 @@ import copy
 import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import cattrs
@@ -41,6 +41,9 @@ class Declaration:
 
     def refusal(self, value: Any) -> str | None:
         """Why a value is not allowed, or None if it is."""
+        numbers = [entry for entry in (value if isinstance(value, tuple) else (value,)) if isinstance(entry, float)]
+        if not all(map(math.isfinite, numbers)):
+            return "finite numbers are needed" if isinstance(value, tuple) else "a finite number is needed"
         if self.one_of is not None and value not in self.one_of:
             return f"one of {', '.join(map(str, self.one_of))}"
         if self.at_least is not None and value < self.at_least:
@@ -100,6 +103,10 @@ class Settings:
     ValueError: strength=0 is not allowed: it must be greater than 0
     """
 
+    if TYPE_CHECKING:
+
+        def __init__(self, **values: Any) -> None: ...
+
     def __attrs_post_init__(self) -> None:
         """Check what several settings say together."""
         self.check()
@@ -110,17 +117,17 @@ class Settings:
     @classmethod
     def names(cls) -> list[str]:
         """Names of all settings."""
-        return [field.name for field in attrs.fields(cls)]
+        return [field.name for field in _fields(cls)]
 
     @classmethod
     def declarations(cls) -> dict[str, Declaration]:
         """What is declared of each setting."""
-        return {field.name: field.metadata[_METADATA] for field in attrs.fields(cls)}
+        return {field.name: field.metadata[_METADATA] for field in _fields(cls)}
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
         """The default of each setting, as plain data."""
-        return {field.name: _plain(_default_of(field)) for field in attrs.fields(cls)}
+        return {field.name: _plain(_default_of(field)) for field in _fields(cls)}
 
     @classmethod
     def places(cls) -> set[str]:
@@ -149,7 +156,7 @@ def default(group: type[Settings], name: str) -> Any:
     >>> default(Consensus, "T_r")
     10.0
     """
-    return copy.deepcopy(_default_of(getattr(attrs.fields(group), name)))
+    return copy.deepcopy(_default_of(getattr(_fields(group), name)))
 
 
 def allowed(group: type[Settings], name: str) -> tuple[Any, ...]:
@@ -166,7 +173,7 @@ def type_name(kind: Any) -> str:
     >>> type_name(Optional[float]), type_name(tuple[int, ...])
     ('float or None', 'list of int')
     """
-    arguments = getattr(kind, "__args__", ())
+    arguments: tuple[Any, ...] = getattr(kind, "__args__", ())
     if type(None) in arguments:
         return f"{type_name(next(entry for entry in arguments if entry is not type(None)))} or None"
     origin = getattr(kind, "__origin__", kind)
@@ -180,7 +187,11 @@ def field_types(group: type[Settings]) -> dict[str, Any]:
     return {field.name: field.type for field in _typed(group)}
 
 
-def _typed(group: type[Settings]) -> Any:
+def _fields(group: Any) -> Any:
+    return attrs.fields(group)
+
+
+def _typed(group: Any) -> Any:
     return attrs.fields(attrs.resolve_types(group))
 
 

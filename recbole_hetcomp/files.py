@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, their checksums, and the versions that a result depends on."""
+"""The property files, files that are there whole or not at all, checksums, the versions that a result depends on."""
 
 from __future__ import annotations
 
@@ -25,6 +25,21 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def properties_dir() -> Path:
+    """Where the YAML files are: inside the installed package, or beside it in a checkout or an editable install.
+
+    Raises:
+        FileNotFoundError: neither place has them.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / "properties", package.parent / "properties"):
+        if (folder / "overall.yaml").is_file():
+            return folder
+    raise FileNotFoundError(
+        f"the property files are neither in {package / 'properties'} nor in {package.parent / 'properties'}"
+    )
 
 
 def write_whole(target: Path, write: Callable[[Path], Any]) -> None:

@@ -199,7 +199,7 @@ class Loss(Settings):
 
     adkt: str = setting(
         "user",
-        "Who switches to the fine loss when: user (each alone), global (all with the last), fine, coarse (that loss alone).",
+        "When users take the fine loss: user (each alone), global (all with the last), fine, coarse (that loss alone).",
         one_of=("user", "global", "fine", "coarse"),
     )
     observed_knowledge: str = setting(
@@ -212,7 +212,7 @@ class Loss(Settings):
     base_loss_weight: float = setting(0.0, "Weight of the backbone's own loss.", at_least=0)
     score_scale: Optional[float] = setting(
         None,
-        "Factor on the student's scores in the losses (1 / temperature); None: the backbone's, 20 for CML, else 1.",
+        "Factor on the student's scores in the losses (1 / temperature); None: as the backbone needs, 1 for most.",
         above=0,
     )
     rest_sample_num: Optional[int] = setting(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from recbole_hetcomp.tune.run_hyper import main
+from recbole_hetcomp.cli import run_hyper_main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_hyper_main())

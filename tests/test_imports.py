@@ -15,6 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the foundations to the commands: a part imports from those before it only.
 LAYERS = (
     "version",
+    "when_imported",
     "declared",
     "settings",
     "files",

@@ -49,7 +49,7 @@ from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.files import read_json, write_json, write_whole
 from recbole_hetcomp.metrics.lists import ListEvaluation, evaluating_lists
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
-from recbole_hetcomp.recbole_bridge.config import HetCompSettings
+from recbole_hetcomp.recbole_bridge.config import run_settings
 from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
 from recbole_hetcomp.student.trainer import DistillingTrainer
 from recbole_hetcomp.teachers.ensemble import TeacherEnsembleTrainer
@@ -57,20 +57,20 @@ from recbole_hetcomp.teachers.knowledge import gather_knowledge
 from recbole_hetcomp.teachers.pool import stored_numbers, teacher_lessons
 
 
-class Work:
+class RunningCell:
     """A cell at work: its Config, its data, and what has been found out.
 
     Args:
         cell: the cell.
-        place: where it works.
+        setup: where and how it works.
         folder: its folder.
     """
 
-    def __init__(self, cell: Cell, place: CellSetup, folder: Path) -> None:
+    def __init__(self, cell: Cell, setup: CellSetup, folder: Path) -> None:
         self.cell, self.folder = cell, folder
         with command_line_hidden():
             self.config = Config(
-                model=cell.model, dataset=cell.dataset, config_dict={**cell.settings, **place.settings(folder)}
+                model=cell.model, dataset=cell.dataset, config_dict={**cell.settings, **setup.settings(folder)}
             )
         init_seed(cell.split_seed, self.config["reproducibility"])
         self.dataset = create_dataset(self.config)
@@ -90,7 +90,7 @@ class Work:
 
     def _from_store(self) -> None:
         """A teacher, trained unless the store has it, or the ensemble: both are lists in the store."""
-        settings = HetCompSettings.from_config(self.config)
+        settings = run_settings(self.config)
         knowledge = gather_knowledge(self.config, settings, self.train, self.valid, with_no_kd=False)
         trainer = TeacherEnsembleTrainer(self.config, get_model(self.cell.model)(self.config, self.train._dataset))
         if self.cell.role == "ensemble":
@@ -209,28 +209,27 @@ def run_cell(folder: Path) -> None:
     order = read_json(folder / CELL)
     if order is None:
         raise FileNotFoundError(f"{folder / CELL} does not exist or is damaged")
-    cell, place = Cell(**order["cell"]), CellSetup(**order["place"])
+    cell, setup = Cell(**order["cell"]), CellSetup(**order["setup"])
     if cell.key != folder.name:
         raise RuntimeError(
             f"this process takes the cell for {cell.key}, the benchmark for {folder.name}: recbole_hetcomp has changed "
             "since the benchmark was started; stop it, and the same command goes on"
         )
-    done = CellFolder(folder.parent.parent, cell)
     with only_one(folder):
-        if done.result() is not None:
+        if CellFolder(folder.parent.parent, cell).result() is not None:
             return
-        torch.set_num_threads(place.threads)
+        torch.set_num_threads(setup.threads)
         os.chdir(folder)  # RecBole writes its logs where it runs
         started = time.perf_counter()
-        work = Work(cell, place, folder)
-        work.run()
+        running = RunningCell(cell, setup, folder)
+        running.run()
         write_json(
             folder / RESULT,
             {
                 "key": cell.key,
                 "cell": cell.plain(),
-                "row": work.row,
-                "history": work.history,
+                "row": running.row,
+                "history": running.history,
                 "seconds": round(time.perf_counter() - started, 3),
                 **_usage(),
             },

@@ -15,9 +15,12 @@ import recbole_hetcomp  # noqa: F401 (registers the plugin)
 from recbole_hetcomp.comparison.grid import Cell, Grid
 from recbole_hetcomp.comparison.measure import is_per_user
 from recbole_hetcomp.comparison.plan import BenchmarkPlan
+from recbole_hetcomp.declared import suggestion
 from recbole_hetcomp.files import versions
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
-from recbole_hetcomp.recbole_bridge.config import HetCompSettings, general_models, suggestion
+from recbole_hetcomp.recbole_bridge.config import run_settings
+from recbole_hetcomp.recbole_bridge.registry import general_models
+from recbole_hetcomp.settings import HetCompSettings
 from recbole_hetcomp.student.model import DistilledStudent
 from recbole_hetcomp.teachers.pool import teacher_lessons
 from recbole_hetcomp.version import __version__
@@ -60,7 +63,7 @@ def check_plan(plan: BenchmarkPlan) -> str:
     ensemble = grid.ensembles()[0]
     config = _config(plan, ensemble)
     _check_keys(plan.students.settings, _known(config, ensemble), "students.settings")
-    teacher_lessons(config, HetCompSettings.from_config(config))
+    teacher_lessons(config, run_settings(config))
     for what in grid.tuned():
         grid.trials(what)  # a space with too few settings
     for row, _ in grid.finals():

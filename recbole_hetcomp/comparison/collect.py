@@ -14,16 +14,15 @@ import pandas as pd
 from safetensors.torch import load_file
 
 from recbole_hetcomp.comparison.folder import LISTS, PER_USER, CellFolder
-from recbole_hetcomp.comparison.grid import Cell, Grid, Tuned
+from recbole_hetcomp.comparison.grid import Cell, Contender, Grid
+from recbole_hetcomp.comparison.report.files import COSTS, IDENTITY, read_runs
 from recbole_hetcomp.comparison.trials import best_trial
 from recbole_hetcomp.files import write_whole
 from recbole_hetcomp.metrics.likeness import LIKENESS_MEASURES, likeness
-from recbole_hetcomp.recbole_bridge.config import read_properties
+from recbole_hetcomp.recbole_bridge.property_files import read_properties
 
 RUNS, USERS, CURVES, TRIALS, FAILURES = "runs", "per_user", "curves", "tuning", "failures"
-_IDENTITY = ("method", "role", "dataset", "backbone", "dimension", "seed")
 _LIKENESS = f"^({'|'.join(LIKENESS_MEASURES)})@"
-_SUMMED = ("parameters", "bytes", "train_seconds", "latency_ms")  # an ensemble costs what its teachers cost
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class FinishedCell:
     @property
     def identity(self) -> dict[str, Any]:
         """The columns that name a run."""
-        named = {name: getattr(self.cell, name) for name in _IDENTITY}
+        named = {name: getattr(self.cell, name) for name in IDENTITY}
         return {**named, "dimension": math.nan if self.cell.dimension is None else self.cell.dimension}
 
 
@@ -52,7 +51,7 @@ def valid_score(grid: Grid, result: dict[str, Any]) -> float:
     return float(result["row"][f"valid_{grid.plan.settings['valid_metric'].lower()}"])
 
 
-def chosen(grid: Grid, root: Path, what: Tuned) -> dict[str, Any] | None:
+def chosen(grid: Grid, root: Path, what: Contender) -> dict[str, Any] | None:
     """The settings of the best trial on validation; None while trials are to be run, or if all failed."""
     scores: list[float | None] = []
     for trial in grid.trials(what):
@@ -76,7 +75,7 @@ def final_cells(grid: Grid, root: Path) -> Iterator[Cell]:
             yield from grid.runs(row, settings)
 
 
-def done_cells(grid: Grid, root: Path) -> list[FinishedCell]:
+def finished_cells(grid: Grid, root: Path) -> list[FinishedCell]:
     """All final cells that are done, in the order of the plan."""
     found = ((cell, CellFolder(root, cell)) for cell in final_cells(grid, root))
     return [
@@ -84,29 +83,29 @@ def done_cells(grid: Grid, root: Path) -> list[FinishedCell]:
     ]
 
 
-def runs_table(grid: Grid, done: list[FinishedCell], before: pd.DataFrame | None = None) -> pd.DataFrame:
+def runs_table(grid: Grid, finished: list[FinishedCell], before: pd.DataFrame | None = None) -> pd.DataFrame:
     """A row a run: its name, its metrics, what it cost and what its lists are like.
 
     Args:
         grid: the benchmark.
-        done: its cells that are done.
+        finished: its cells that are done.
         before: an earlier table with the same ensembles, from which a run whose lists have been deleted has its
             likeness to its ensemble.
     """
     known = {} if before is None else before.set_index("cell").filter(regex=_LIKENESS).to_dict("index")
-    ensembles = {entry.cell.split_seed: entry for entry in done if entry.cell.role == "ensemble"}
+    ensembles = {one.cell.split_seed: one for one in finished if one.cell.role == "ensemble"}
     rows = []
-    for entry in done:
-        used = {name: entry.result[name] for name in ("peak_rss_mib", "cpu_seconds")}
-        row = {**entry.identity, **entry.result["row"], **used}
-        if entry.cell.role == "ensemble":
-            row.update(_summed(done, entry.cell.split_seed))
-        if entry.cell.split_seed in ensembles:
-            ensemble = ensembles[entry.cell.split_seed]
-            earlier = known.get(entry.cell.key, {}) if ensemble.cell.key in known else {}
-            row.update(_likeness(grid, entry, ensemble) or earlier)
-        row["split_seed"], row["cell"] = entry.cell.split_seed, entry.cell.key
-        row["settings"] = json.dumps(entry.cell.settings)
+    for one in finished:
+        used = {name: one.result[name] for name in ("peak_rss_mib", "cpu_seconds")}
+        row = {**one.identity, **one.result["row"], **used}
+        if one.cell.role == "ensemble":
+            row.update(_summed(finished, one.cell.split_seed))
+        if one.cell.split_seed in ensembles:
+            ensemble = ensembles[one.cell.split_seed]
+            earlier = known.get(one.cell.key, {}) if ensemble.cell.key in known else {}
+            row.update(_likeness(grid, one, ensemble) or earlier)
+        row["split_seed"], row["cell"] = one.cell.split_seed, one.cell.key
+        row["settings"] = json.dumps(one.cell.settings)
         rows.append(row)
     return _ordered(pd.DataFrame(rows))
 
@@ -116,49 +115,48 @@ def _ordered(runs: pd.DataFrame) -> pd.DataFrame:
     columns = list(runs.columns)
     valid = [name for name in columns if name.startswith("valid_")]
     test = [name.removeprefix("valid_") for name in valid]
-    ordered = [*_IDENTITY, *test, *valid, "parameters", "bytes", "train_seconds", "latency_ms", "epochs"]
+    ordered = [*IDENTITY, *test, *valid, *COSTS, "epochs"]
     return runs[ordered + [name for name in columns if name not in ordered]]
 
 
-def _summed(done: list[FinishedCell], split: int) -> dict[str, float]:
-    teachers = [
-        entry.result["row"] for entry in done if entry.cell.role == "teacher" and entry.cell.split_seed == split
-    ]
-    return {name: sum(row[name] for row in teachers) for name in _SUMMED}
+def _summed(finished: list[FinishedCell], split: int) -> dict[str, float]:
+    """What the ensemble of a split costs: as much as its teachers."""
+    teachers = [one.result["row"] for one in finished if one.cell.role == "teacher" and one.cell.split_seed == split]
+    return {name: sum(row[name] for row in teachers) for name in COSTS}
 
 
-def _likeness(grid: Grid, entry: FinishedCell, ensemble: FinishedCell) -> dict[str, float]:
+def _likeness(grid: Grid, one: FinishedCell, ensemble: FinishedCell) -> dict[str, float]:
     """Overlap with the ensemble's lists of the same split, and discrepancy to them."""
-    if not all((folder / LISTS).is_file() for folder in (entry.folder, ensemble.folder)):
+    if not all((folder / LISTS).is_file() for folder in (one.folder, ensemble.folder)):
         return {}
-    own, other = load_file(entry.folder / LISTS), load_file(ensemble.folder / LISTS)
+    own, other = load_file(one.folder / LISTS), load_file(ensemble.folder / LISTS)
     if not own["users"].equal(other["users"]):
-        raise ValueError(f"{entry.folder} and {ensemble.folder} hold lists of different users")
+        raise ValueError(f"{one.folder} and {ensemble.folder} hold lists of different users")
     defaults = read_properties("model", "HetComp")
     settings = {**defaults, **grid.plan.students.settings}
     return likeness(own["lists"], other["lists"], min(settings["K_D"], other["lists"].shape[1]), settings["T_r"])
 
 
-def users_table(done: list[FinishedCell]) -> pd.DataFrame:
+def users_table(finished: list[FinishedCell]) -> pd.DataFrame:
     """A row a run and user: its metrics."""
     tables = []
-    for entry in done:
-        table = pd.read_parquet(entry.folder / PER_USER)
-        for number, (name, value) in enumerate(entry.identity.items()):
+    for one in finished:
+        table = pd.read_parquet(one.folder / PER_USER)
+        for number, (name, value) in enumerate(one.identity.items()):
             table.insert(number, name, value)
         tables.append(table)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def curves_table(done: list[FinishedCell]) -> pd.DataFrame:
+def curves_table(finished: list[FinishedCell]) -> pd.DataFrame:
     """A row a run and epoch: validation score, loss, mean discrepancy, share of pairs at their last snapshot."""
     rows = []
-    for entry in done:
-        for line in entry.result["history"]:
+    for one in finished:
+        for line in one.result["history"]:
             distances, shares = line.get("discrepancy"), line.get("snapshot_shares")
             rows.append(
                 {
-                    **entry.identity,
+                    **one.identity,
                     "epoch": line["epoch"],
                     "valid": _number(line.get("valid")),
                     "loss": _number(line.get("loss")),
@@ -199,15 +197,13 @@ def write_tables(grid: Grid, root: Path) -> int:
     Returns:
         Number of runs.
     """
-    done = done_cells(grid, root)
-    if not done:
+    finished = finished_cells(grid, root)
+    if not finished:
         return 0
-    table = root / f"{RUNS}.parquet"
-    before = pd.read_parquet(table) if table.is_file() else None
-    runs, trials = runs_table(grid, done, before), trials_table(grid, root)
+    runs, trials = runs_table(grid, finished, read_runs(root)), trials_table(grid, root)
     write_whole(root / f"{RUNS}.csv", lambda path: runs.to_csv(path, index=False))
     if not trials.empty:
         write_whole(root / f"{TRIALS}.csv", lambda path: trials.to_csv(path, index=False))
-    for name, table in ((RUNS, runs), (USERS, users_table(done)), (CURVES, curves_table(done))):
+    for name, table in ((RUNS, runs), (USERS, users_table(finished)), (CURVES, curves_table(finished))):
         write_whole(root / f"{name}.parquet", partial(table.to_parquet, index=False))
-    return len(done)
+    return len(finished)

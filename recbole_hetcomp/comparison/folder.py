@@ -16,6 +16,7 @@ from filelock import FileLock
 from recbole_hetcomp.comparison.grid import Cell
 from recbole_hetcomp.files import read_json, write_json
 
+CELLS = "cells"
 RESULT, ERROR, CELL, LOG = "result.json", "error.json", "cell.json", "log.txt"
 PER_USER, LISTS = "per_user.parquet", "lists.safetensors"
 
@@ -55,7 +56,7 @@ class CellFolder:
 
     def __init__(self, root: Path, cell: Cell) -> None:
         self.cell = cell
-        self.path = root / "cells" / cell.key
+        self.path = root / CELLS / cell.key
 
     def result(self) -> dict[str, Any] | None:
         """The result, or None if the cell is not done."""
@@ -67,11 +68,11 @@ class CellFolder:
         """What went wrong the last time, or None."""
         return read_json(self.path / ERROR)
 
-    def prepare(self, place: CellSetup) -> None:
+    def prepare(self, setup: CellSetup) -> None:
         """Write down what is to be run; forget an earlier error."""
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / ERROR).unlink(missing_ok=True)
-        write_json(self.path / CELL, {"cell": self.cell.plain(), "place": vars(place)})
+        write_json(self.path / CELL, {"cell": self.cell.plain(), "setup": vars(setup)})
 
     def fail(self, message: str, details: str = "") -> None:
         """Record an error."""

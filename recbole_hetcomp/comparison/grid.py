@@ -91,8 +91,8 @@ def _rounded(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """What is tuned together: one method with one backbone at one embedding size, or one baseline.
+class Contender:
+    """A row of the comparison, and what is tuned together: a method with one backbone at one size, or a baseline.
 
     Attributes:
         role: student or baseline.
@@ -119,7 +119,7 @@ class Grid:
         self.plan = plan
         self.data = data
 
-    def entry(self, row: Tuned) -> Entry:
+    def entry(self, row: Contender) -> Entry:
         """What the config says of a method or a baseline."""
         return (self.plan.baselines if row.role == "baseline" else self.plan.students.methods)[row.method]
 
@@ -143,21 +143,21 @@ class Grid:
 
     # -- trials -------------------------------------------------------------------------------------------------
 
-    def tuned(self) -> list[Tuned]:
+    def tuned(self) -> list[Contender]:
         """All that is tuned."""
         if not self.plan.tuning.trials:
             return []
         plan, students = self.plan, self.plan.students
-        baselines = [Tuned("baseline", name) for name, entry in plan.baselines.items() if entry.space]
+        baselines = [Contender("baseline", name) for name, entry in plan.baselines.items() if entry.space]
         return baselines + [
-            Tuned("student", method, backbone, dimension)
+            Contender("student", method, backbone, dimension)
             for backbone in students.backbones
             for dimension in plan.tuned_dimensions(backbone)
             for method in dict.fromkeys(map(plan.root_of, plan.methods_of(backbone)))
             if students.methods[method].space
         ]
 
-    def trials(self, what: Tuned) -> list[Cell]:
+    def trials(self, what: Contender) -> list[Cell]:
         """The trials of one of :meth:`tuned`, on the first seed."""
         tuning = self.plan.tuning
         return [
@@ -168,19 +168,19 @@ class Grid:
             )
         ]  # fmt: skip
 
-    def drawn(self, what: Tuned, number: int) -> dict[str, Any]:
+    def drawn(self, what: Contender, number: int) -> dict[str, Any]:
         """What a trial changes in the settings."""
         tuning = self.plan.tuning
         return trial_settings(what.method, self.entry(what).space, tuning.trials, tuning.seed)[number]
 
     # -- final runs ---------------------------------------------------------------------------------------------
 
-    def finals(self) -> list[tuple[Tuned, list[Tuned]]]:
+    def finals(self) -> list[tuple[Contender, list[Contender]]]:
         """The rows of the comparison, each with what must be tuned before it (nothing, or one)."""
         tuned, plan = set(self.tuned()), self.plan
-        rows = [Tuned("baseline", name) for name in plan.baselines]
+        rows = [Contender("baseline", name) for name in plan.baselines]
         rows += [
-            Tuned("student", method, backbone, dimension)
+            Contender("student", method, backbone, dimension)
             for backbone, part in plan.students.backbones.items()
             for dimension in part.dimensions
             for method in plan.methods_of(backbone)
@@ -188,13 +188,13 @@ class Grid:
         ]
         return [(row, [before] if (before := self._tuned_for(row)) in tuned else []) for row in rows]
 
-    def _tuned_for(self, row: Tuned) -> Tuned:
+    def _tuned_for(self, row: Contender) -> Contender:
         if row.backbone is None or row.dimension is None:
             return row
         size = nearest(row.dimension, self.plan.tuned_dimensions(row.backbone))
-        return Tuned(row.role, self.plan.root_of(row.method), row.backbone, size)
+        return Contender(row.role, self.plan.root_of(row.method), row.backbone, size)
 
-    def runs(self, row: Tuned, chosen: Mapping[str, Any]) -> list[Cell]:
+    def runs(self, row: Contender, chosen: Mapping[str, Any]) -> list[Cell]:
         """The final runs of a row, one a seed, with the settings that its tuning chose."""
         return [
             self._final(row.role, row.method, row.backbone, row.dimension, seed, chosen)
@@ -215,13 +215,13 @@ class Grid:
             return self._cell(role, method, model, model, None, seed, split, settings, trial)
         assert backbone is not None
         students, root = self.plan.students, self.plan.root_of(method)
-        method_settings = {
+        own_settings = {
             **self._common(split),
             **students.backbones[backbone].settings,
             **self.plan.settings_of(root, backbone),
         }
         settings = {
-            **merged(method_settings, chosen),
+            **merged(own_settings, chosen),
             **(self.plan.settings_of(method, backbone) if root != method else {}),
             "student_backbone": backbone,
             "embedding_size": dimension,

@@ -1,6 +1,6 @@
 """A benchmark as dataclasses: every key of its config file is one field here.
 
-``reading`` makes them from a file; what their names mean to RecBole is checked in ``checks``.
+``plan_file`` makes them from a file; ``checks`` checks what their names mean to RecBole.
 """
 
 from __future__ import annotations

@@ -11,7 +11,9 @@ import yaml
 
 from recbole_hetcomp.comparison.plan import Backbone, BenchmarkPlan, Entry, Students, Teachers, Tuning
 from recbole_hetcomp.comparison.trials import space_of
-from recbole_hetcomp.recbole_bridge.config import load_yaml, properties_dir, read_properties, suggestion
+from recbole_hetcomp.declared import suggestion
+from recbole_hetcomp.files import properties_dir
+from recbole_hetcomp.recbole_bridge.property_files import load_yaml, read_properties
 
 SEARCHES = ("random",)
 

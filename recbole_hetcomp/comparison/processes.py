@@ -27,12 +27,12 @@ class Processes:
 
     Args:
         root: the benchmark's folder.
-        place: where and how cells work.
+        setup: where and how cells work.
         workers: cells at once.
     """
 
-    def __init__(self, root: Path, place: CellSetup, workers: int) -> None:
-        self.root, self.place, self.workers = root, place, workers
+    def __init__(self, root: Path, setup: CellSetup, workers: int) -> None:
+        self.root, self.setup, self.workers = root, setup, workers
         self.running: dict[str, subprocess.Popen] = {}
         self._lock = threading.Lock()
         self._stopped = False
@@ -61,7 +61,7 @@ class Processes:
         with self._lock:
             if self._stopped:
                 return False
-            folder.prepare(self.place)
+            folder.prepare(self.setup)
             log = open(folder.path / LOG, "a", encoding="utf-8")  # noqa: SIM115 (closed below; the child keeps its own)
             process = subprocess.Popen(
                 cell_command(folder.path),
@@ -89,7 +89,7 @@ class Processes:
         package = str(Path(__file__).resolve().parents[2])
         given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
         path = os.pathsep.join([package, *map(os.path.abspath, given)])
-        threads = str(self.place.threads)
+        threads = str(self.setup.threads)
         return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
 
     def _stop(self) -> None:

@@ -23,13 +23,13 @@ from tqdm import tqdm
 
 from recbole_hetcomp.comparison.checks import check_plan
 from recbole_hetcomp.comparison.collect import FAILURES, chosen, write_tables
-from recbole_hetcomp.comparison.folder import CellFolder, CellSetup
+from recbole_hetcomp.comparison.folder import CELLS, CellFolder, CellSetup
 from recbole_hetcomp.comparison.grid import Cell, Grid
 from recbole_hetcomp.comparison.plan import BenchmarkPlan
 from recbole_hetcomp.comparison.plan_file import read_plan
 from recbole_hetcomp.comparison.processes import Processes
 from recbole_hetcomp.files import versions, write_text_whole, write_whole
-from recbole_hetcomp.recbole_bridge.registration import registered
+from recbole_hetcomp.recbole_bridge.registry import registered
 
 INTERRUPTED = 130
 
@@ -57,13 +57,23 @@ def run_benchmark(
         ValueError, TypeError: the config is wrong; before anything runs.
         FileNotFoundError: there is no such config, or no such data set.
     """
+    return run_grid(read_grid(config, changes), output, command_line(config, output, changes), dry_run, report_only)
+
+
+def read_grid(config: str | Path, changes: Sequence[str] = ()) -> Grid:
+    """A benchmark's cells from its config; arguments and errors as of :func:`run_benchmark`."""
     plan = _absolute(read_plan(config, changes))
-    grid, root = Grid(plan, check_plan(plan)), Path(output).absolute()
+    return Grid(plan, check_plan(plan))
+
+
+def run_grid(grid: Grid, output: str | Path, command: str, dry_run: bool = False, report_only: bool = False) -> int:
+    """Run a benchmark's cells; ``command`` is what is written down as having started it, the rest as above."""
+    root = Path(output).absolute()
     if dry_run:
         print(describe(grid, root))
         return 0
     root.mkdir(parents=True, exist_ok=True)
-    write_plan(grid, root, command_line(config, output, changes))
+    write_plan(grid, root, command)
     if report_only:
         return _report(grid, root)
     benchmark = Benchmark(grid, root)
@@ -98,8 +108,8 @@ class Benchmark:
 
     def __init__(self, grid: Grid, root: Path) -> None:
         self.grid, self.root, plan = grid, root, grid.plan
-        place = CellSetup(plan.store_dir or str(root / "store"), plan.data_path, plan.threads)
-        self.processes = Processes(root, place, plan.workers)
+        setup = CellSetup(plan.store_dir or str(root / "store"), plan.data_path, plan.threads)
+        self.processes = Processes(root, setup, plan.workers)
         self.failures: dict[str, tuple[Cell, str]] = {}
         self._running: dict[str, str] = {}
 
@@ -178,7 +188,7 @@ class Benchmark:
         table = pd.DataFrame([{"cell": cell.label, "key": cell.key, "error": message} for cell, message in failed])
         write_whole(file, lambda path: table.to_csv(path, index=False))
         return [f"{len(table)} cells failed; the same command tries them again:"] + [
-            f"  {cell.label}: {message} ({self.root / 'cells' / cell.key})" for cell, message in failed
+            f"  {cell.label}: {message} ({self.root / CELLS / cell.key})" for cell, message in failed
         ]
 
 

@@ -1,16 +1,14 @@
 """The algorithm of HetComp (WWW 2023): contents. Read this first, then ``curriculum``.
 
-Needs torch and, for the store, safetensors; no RecBole, no Ray, no configuration object.
+Needs torch and the declared settings; no RecBole, no Ray.
 
 ============================  ======================================================  ====================
 symbol in the method          name here                                               module
 ============================  ======================================================  ====================
 N+_u                          ``Ragged`` (``padded``, ``lengths``)                    rankings
 top list, ties to the id      ``top_k``, ``ranks_in``, ``PAD``                        rankings
-rho(m, e, u)                  ``observed_ranks``, ``Trajectory.observed_ranks``       rankings, trajectory
-pi(m, e, u)                   ``Trajectory.unobserved``, ``lists_at``                 trajectory, rankings
-E_m snapshots                 ``select_snapshots``, ``SnapshotSpool``                 trajectory
-trajectories on disk          ``TrajectoryStore``, ``MappedTensors``                  trajectory
+rho(m, e, u)                  ``observed_ranks``                                      rankings
+pi(m, e, u)                   ``lists_at`` (of a ``Trajectory``)                      rankings
 s(u, i), pi-_u                ``taught_unobserved`` (settings: ``Consensus``)         consensus
 pi+_u                         ``taught_observed``                                     consensus
 D@K_D                         ``discrepancy``                                         discrepancy
@@ -23,16 +21,15 @@ L_rank                        ``plackett_luce_nll``                             
 L_overall                     ``coarse_loss``                                         losses
 L_fine                        ``fine_loss``                                           losses
 the weighted sum of both      ``weighted_loss``, ``fused_listwise_loss``              losses, fused
-the methods compared with     ``core.baselines``                                      baselines
 ============================  ======================================================  ====================
 
 Functions are pure; state is a frozen dataclass, and a step returns a new one. Shapes use the letters of the
 method: U users, I items, M teachers, E snapshots, K list length, B rows of a batch.
 """
 
-from recbole_hetcomp.core.consensus import Consensus, popularity_weights, taught_observed, taught_unobserved
-from recbole_hetcomp.core.curriculum import Curriculum, CurriculumState, StepReport, advance
-from recbole_hetcomp.core.discrepancy import GAINS, discrepancy
+from recbole_hetcomp.core.consensus import popularity_weights, taught_observed, taught_unobserved
+from recbole_hetcomp.core.curriculum import CurriculumState, StepReport, advance
+from recbole_hetcomp.core.discrepancy import discrepancy
 from recbole_hetcomp.core.fused import fused_listwise_loss
 from recbole_hetcomp.core.fused_rest import fused_rest_logsumexp
 from recbole_hetcomp.core.losses import coarse_loss, fine_loss, plackett_luce_nll, rest_logsumexp, weighted_loss
@@ -46,10 +43,7 @@ from recbole_hetcomp.core.sampling import (
 )
 
 __all__ = [
-    "GAINS",
     "PAD",
-    "Consensus",
-    "Curriculum",
     "CurriculumState",
     "Ragged",
     "StepReport",

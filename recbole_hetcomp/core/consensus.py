@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -31,72 +30,11 @@ from recbole_hetcomp.core.rankings import (
     take_padded,
     user_blocks,
 )
+from recbole_hetcomp.settings import Consensus
 
 _TERM_BITS = 44  # a term is at most 2, so 2^17 teachers fit into an int64
 _COMPARED_BITS = 32
 _KEY_BITS = 62
-
-
-@dataclass(frozen=True)
-class Consensus:
-    """Settings of the consensus.
-
-    Attributes:
-        T_r: temperature of the rank term.
-        T_s: temperature of the consistency term.
-        teacher_weights: w_m, one a teacher, or None for 1 each. A teacher of weight 0 takes no part.
-        window: sigma_m is taken over the snapshots e-window … e+window that exist;
-            0 makes it 0.
-        use_consistency: False drops the consistency term (an ablation).
-
-    Raises:
-        ValueError: if a value is outside the allowed ones.
-    """
-
-    T_r: float = 10.0
-    T_s: float = 100.0
-    teacher_weights: tuple[float, ...] | None = None
-    window: int = 1
-    use_consistency: bool = True
-
-    def __post_init__(self) -> None:
-        """Check every value."""
-        for name in ("T_r", "T_s"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} is {value}; allowed: a finite number above 0")
-        if self.window < 0:
-            raise ValueError(f"window is {self.window}; allowed: 0 or more")
-        if self.teacher_weights is not None:
-            weights = self.teacher_weights
-            if not weights or not all(math.isfinite(w) and w >= 0 for w in weights) or max(weights) == 0:
-                raise ValueError(
-                    f"teacher_weights is {weights}; allowed: finite numbers, 0 or more, at least one above 0"
-                )
-
-    @property
-    def reach(self) -> int:
-        """The window that is looked at: 0 where the consistency term is dropped."""
-        return self.window if self.use_consistency else 0
-
-    def weights(self, n_teachers: int) -> tuple[float, ...]:
-        """One weight for each of ``n_teachers`` teachers.
-
-        Raises:
-            ValueError: if ``teacher_weights`` is of another length, or there is no teacher.
-
-        >>> Consensus().weights(2)
-        (1.0, 1.0)
-        """
-        if n_teachers < 1:
-            raise ValueError("no teacher; allowed: 1 or more")
-        if self.teacher_weights is None:
-            return (1.0,) * n_teachers
-        if len(self.teacher_weights) != n_teachers:
-            raise ValueError(
-                f"teacher_weights has {len(self.teacher_weights)} values; allowed: {n_teachers}, one for each teacher"
-            )
-        return self.teacher_weights
 
 
 def taught_unobserved(

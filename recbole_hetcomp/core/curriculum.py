@@ -7,7 +7,6 @@ next snapshot when the student has come closer to it by itself (ready), or is dr
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,56 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recbole_hetcomp.core.discrepancy import check_discrepancy_settings, discrepancy_to
+from recbole_hetcomp.core.discrepancy import discrepancy_to
 from recbole_hetcomp.core.rankings import BLOCK_ELEMENTS, SortedLists, lists_at, user_blocks
-
-PACES = ("user", "common")
-
-
-@dataclass(frozen=True)
-class Curriculum:
-    """Settings of the curriculum.
-
-    Attributes:
-        alpha: threshold of gamma above which a user is ready, at step 0.
-        alpha_decay: alpha_t = alpha * alpha_decay^step.
-        K_D: length of the lists that are compared.
-        T_r: temperature of the ranks in the discrepancy.
-        discrepancy_gain: ``teacher`` (paper) or ``position`` (authors' code).
-        pace: ``user`` (paper: each user moves on by its own discrepancy) or ``common`` (an ablation: all users
-            together, by the mean of theirs).
-
-    Raises:
-        ValueError: if a value is outside the allowed ones.
-    """
-
-    alpha: float = 1.05
-    alpha_decay: float = 0.995
-    K_D: int = 50
-    T_r: float = 10.0
-    discrepancy_gain: str = "teacher"
-    pace: str = "user"
-
-    def __post_init__(self) -> None:
-        """Check every value."""
-        if not (math.isfinite(self.alpha) and self.alpha > 0):
-            raise ValueError(f"alpha is {self.alpha}; allowed: a finite number above 0")
-        if not 0 < self.alpha_decay <= 1:
-            raise ValueError(f"alpha_decay is {self.alpha_decay}; allowed: above 0, at most 1")
-        if self.pace not in PACES:
-            raise ValueError(f"pace is {self.pace!r}; allowed: {', '.join(PACES)}")
-        check_discrepancy_settings(self.K_D, self.T_r, self.discrepancy_gain)
-
-    def alpha_at(self, step: int) -> float:
-        """alpha_t; step 0 is the one that only measures, so the first comparison uses step 1.
-
-        Once alpha_t is at most 1 (from step 10 on, with the defaults) every gamma but one that equals 1
-        exactly moves its user on: the curriculum ends soon after, whatever the student does.
-
-        >>> Curriculum(alpha=2.0, alpha_decay=0.5).alpha_at(2)
-        0.5
-        """
-        return self.alpha * self.alpha_decay**step
+from recbole_hetcomp.settings import Curriculum
 
 
 @dataclass(frozen=True)

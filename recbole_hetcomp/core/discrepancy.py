@@ -12,12 +12,15 @@ import torch
 from torch import Tensor
 
 from recbole_hetcomp.core.rankings import PAD, SortedLists
+from recbole_hetcomp.declared import allowed, default
+from recbole_hetcomp.settings import Curriculum, Ranks
 
-GAINS = ("teacher", "position")
-"""Allowed gains: by the teacher's rank of an item (paper), by the student's position (authors' code)."""
+T_R = default(Ranks, "T_r")
+GAINS = allowed(Curriculum, "discrepancy_gain")
+GAIN = default(Curriculum, "discrepancy_gain")
 
 
-def discrepancy(student: Tensor, teacher: Tensor, K_D: int, T_r: float = 10.0, gain: str = "teacher") -> Tensor:
+def discrepancy(student: Tensor, teacher: Tensor, K_D: int, T_r: float = T_R, gain: str = GAIN) -> Tensor:
     r"""Discrepancy between two top lists, 0 where the student ranks like the teacher.
 
     .. math:: D@K_D = 1 - \frac{\sum_k g_k / \log_2(k + 2)}{IDCG}, \quad g = 2^{\exp(-r / T_r)} - 1
@@ -47,7 +50,7 @@ def discrepancy(student: Tensor, teacher: Tensor, K_D: int, T_r: float = 10.0, g
     return discrepancy_to(SortedLists.of(student[:, :K_D]), teacher, K_D, T_r, gain)
 
 
-def discrepancy_to(student: SortedLists, teacher: Tensor, K_D: int, T_r: float = 10.0, gain: str = "teacher") -> Tensor:
+def discrepancy_to(student: SortedLists, teacher: Tensor, K_D: int, T_r: float = T_R, gain: str = GAIN) -> Tensor:
     """The same as `discrepancy`, for a student who is compared with many teachers.
 
     Args:

@@ -84,7 +84,7 @@ def plackett_luce_nll(ranked: Tensor, rest: Tensor, valid: Tensor | None = None)
     """
     if valid is None:
         valid = torch.ones_like(ranked, dtype=torch.bool)
-    listed = ranked.masked_fill(~valid, _lowest(ranked))  # [B, L]
+    listed = ranked.masked_fill(~valid, log_of_zero(ranked.dtype))  # [B, L]
     behind = torch.cat((listed, _finite(rest)[:, None]), dim=1)  # [B, L + 1]
     tail = behind.flip(1).logcumsumexp(dim=1).flip(1)[:, :-1]  # [B, L]
     return (tail - listed).masked_fill(~valid, 0.0).sum(dim=1)
@@ -154,7 +154,7 @@ def fine_loss(
         unobserved_valid = torch.ones_like(unobserved_scores, dtype=torch.bool)
     length = unobserved_scores.shape[1]
     half, tenth = length // 2, max(1, length // 10)
-    unobserved = unobserved_scores.masked_fill(~unobserved_valid, _lowest(unobserved_scores))  # [B, K]
+    unobserved = unobserved_scores.masked_fill(~unobserved_valid, log_of_zero(unobserved_scores.dtype))  # [B, K]
 
     def behind(n_listed: int) -> Tensor:
         return torch.cat((_finite(rest)[:, None], unobserved[:, n_listed:]), dim=1).logsumexp(dim=1)
@@ -215,11 +215,22 @@ def _against_rest(scores: Tensor, rest: Tensor, valid: Tensor | None) -> Tensor:
     return -logsigmoid(margin).masked_fill(~valid, 0.0).sum(dim=1)
 
 
-def _lowest(scores: Tensor) -> float:
-    """A finite stand-in for -inf: exp of it is 0 beside any score, and its gradient 0 instead of NaN."""
-    return torch.finfo(scores.dtype).min / 4
-
-
 def _finite(rest: Tensor) -> Tensor:
     """The log mass with -inf replaced by the stand-in, which cuts its gradient."""
-    return rest.masked_fill(rest == -torch.inf, _lowest(rest))
+    return rest.masked_fill(rest == -torch.inf, log_of_zero(rest.dtype))
+
+
+def masked_logsumexp(scores: Tensor, kept: Tensor) -> Tensor:
+    """log sum exp over the kept places of each row, shape [B]; -inf, without gradient, where none is kept.
+
+    >>> masked_logsumexp(torch.zeros(1, 3), torch.tensor([[True, True, False]]))   # log 2
+    tensor([0.6931])
+    """
+    some = kept.any(dim=1)
+    hidden = torch.where(kept, scores, scores.new_full((), log_of_zero(scores.dtype)))
+    return hidden.logsumexp(dim=1).masked_fill(~some, -torch.inf)
+
+
+def log_of_zero(dtype: torch.dtype) -> float:
+    """A finite stand-in for a log mass of -inf: exp of it is 0 beside any score, and its gradient 0 instead of NaN."""
+    return torch.finfo(dtype).min / 4

@@ -205,3 +205,32 @@ def sample_rest(
     column = torch.arange(excluded.shape[1], device=size.device)
     before = (excluded - column).masked_fill(excluded == n_items, n_items)  # [B, H]: e_j - j, ascending
     return draw + torch.searchsorted(before, draw, right=True)
+
+
+def importance(rank: Tensor, listed: Tensor, temperature: float) -> Tensor:
+    """exp(-r / T) of the listed items, 0 of the others (method section 2).
+
+    Args:
+        rank: 0 for the best, shape [B, L].
+        listed: False where an item has no rank, bool, shape [B, L].
+        temperature: T, in ranks.
+
+    Returns:
+        float32 [B, L].
+
+    >>> importance(torch.tensor([[0, 7]]), torch.tensor([[True, False]]), temperature=10.0)
+    tensor([[1., 0.]])
+    """
+    return torch.exp(-rank.float() / temperature).masked_fill(~listed, 0.0)
+
+
+def gumbel(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard Gumbel noise: the k largest of log w + noise are k draws without replacement in proportion to w.
+
+    Args:
+        like: of the wanted shape and device.
+        generator: source of randomness; may live on another device.
+    """
+    uniform = torch.rand(like.shape, generator=generator, device=generator.device)
+    tiny = torch.finfo(uniform.dtype).tiny
+    return -(-uniform.clamp(min=tiny).log()).clamp(min=tiny).log().to(like.device)

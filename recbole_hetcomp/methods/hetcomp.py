@@ -8,28 +8,25 @@ import torch
 from torch import Tensor
 
 from recbole_hetcomp.core import CurriculumState, StepReport, advance
+from recbole_hetcomp.methods.method import distillation_method
 from recbole_hetcomp.student.objective import ListwiseObjective, TaughtLists
 from recbole_hetcomp.student.trainer import DistillingTrainer
 from recbole_hetcomp.teachers.knowledge import Knowledge
 
 
+@distillation_method()
 class HetCompTrainer(DistillingTrainer):
     """Dynamic knowledge construction and adaptive knowledge transfer (WWW 2023; method.md §4 and §5).
 
     Early stopping counts only once the curriculum has ended.
     """
 
-    def _begin(self, knowledge: Knowledge) -> None:
+    def begin(self, knowledge: Knowledge) -> None:
         data = knowledge.data
         self.active = data.active.to(self.device)
         self.users = data.users.to(self.device)
         self.lists = TaughtLists(
-            data,
-            knowledge.trajectories,
-            knowledge.observed_ranks,
-            self.settings,
-            torch.device(self.device),
-            self.settings.observed_knowledge,
+            knowledge, self.settings.block_elements, torch.device(self.device), self.settings.observed_knowledge
         )
         self.objective = ListwiseObjective(self.lists, self.settings, data.n_items, self.generator)
         taking_part = self.active if self.settings.curriculum == "dynamic" else torch.zeros_like(self.active)
@@ -46,7 +43,7 @@ class HetCompTrainer(DistillingTrainer):
             "coarse": torch.zeros_like(finished),
         }[self.settings.adkt]
 
-    def _before_epoch(self, epoch: int) -> None:
+    def before_epoch(self, epoch: int) -> None:
         if epoch and epoch % self.settings.p == 0 and not bool(self.state.finished.all()):
             self._curriculum_step(epoch)
 
@@ -54,9 +51,9 @@ class HetCompTrainer(DistillingTrainer):
         assert self.knowledge is not None
         state, report = advance(
             self.state,
-            self._student_lists(self.settings.K_D),
+            self.student_lists(self.settings.K_D),
             self.knowledge.trajectories,
-            self.settings.curriculum_rules,
+            self.settings,
             self.active,
             self.settings.block_elements,
         )
@@ -92,18 +89,18 @@ class HetCompTrainer(DistillingTrainer):
         counts = torch.bincount(v.flatten(), minlength=int(self.state.last.max()) + 1)
         return (counts / max(1, v.numel())).tolist()
 
-    def _loss(self, users: Tensor) -> Tensor:
+    def loss(self, users: Tensor) -> Tensor:
         return self.objective(self.model, users, self.fine[users])
 
-    def _may_stop(self) -> bool:
+    def may_stop(self) -> bool:
         return bool(self.state.finished.all())
 
-    def _stage(self) -> str:
+    def stage_name(self) -> str:
         return f"fine {float(self.fine[self.active].float().mean()):.0%}"
 
-    def _method_state(self) -> dict[str, Any]:
+    def method_state(self) -> dict[str, Any]:
         return {"curriculum": self.state.state_dict()}
 
-    def _load_method_state(self, state: dict[str, Any]) -> None:
+    def load_method_state(self, state: dict[str, Any]) -> None:
         self._enter(CurriculumState.from_state_dict(state["curriculum"]))
         self.lists.rebuild(self.users, self.state.v)

@@ -6,11 +6,15 @@ from typing import Any
 
 from torch import Tensor
 
+from recbole_hetcomp.declared import default
+from recbole_hetcomp.methods.method import distillation_method
+from recbole_hetcomp.settings import Student
 from recbole_hetcomp.student.trainer import DistillingTrainer
 
 
+@distillation_method(training={"compare_no_kd": False, **default(Student, "no_kd_config")})
 class NoKDTrainer(DistillingTrainer):
-    """Trains a student without teachers: what ``compare_no_kd`` trains beside another method, as a run of its own."""
+    """The student's own loss alone: what ``compare_no_kd`` trains beside another method, as a run of its own."""
 
     with_teachers = False
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from torch import Tensor
 
 from recbole_hetcomp.core import PAD, discrepancy, ranks_in
+from recbole_hetcomp.declared import default
+from recbole_hetcomp.settings import Curriculum
+
+_K_D, _T_R = default(Curriculum, "K_D"), default(Curriculum, "T_r")
 
 LIKENESS_MEASURES = ("overlap", "discrepancy")
 """Measures of :func:`likeness`, without their ``@K_D``."""
 
 
-def likeness(student: Tensor, teacher: Tensor, K_D: int = 50, T_r: float = 10.0) -> dict[str, float]:
+def likeness(student: Tensor, teacher: Tensor, K_D: int = _K_D, T_r: float = _T_R) -> dict[str, float]:
     """Two measures of how alike lists are.
 
     - ``overlap@K_D``: mean share of the teacher's first K_D items that are among the student's first K_D.

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from recbole_hetcomp.core import PAD
 from recbole_hetcomp.core.rankings import without
-from recbole_hetcomp.recbole_bridge.config import score_elements
+from recbole_hetcomp.recbole_bridge.config import memory_for_scores
 from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
 from recbole_hetcomp.recbole_bridge.scoring import ranked_lists
 from recbole_hetcomp.teachers.recorder import SnapshotRecorder
@@ -168,7 +168,7 @@ class ListEvaluation:
         """The model's top lists, int [n, k]."""
         if self.recorder is not None and self.recorder.covers(evaluated):
             return self.recorder.validation_lists(self.model, evaluated, length)
-        model, budget = self._ranked_model(), score_elements(self.config)
+        model, budget = self._ranked_model(), memory_for_scores(self.config)
         return ranked_lists(model, evaluated.users, evaluated.n_items, evaluated.history.items, length, budget)
 
     def _ranked_model(self) -> Any:

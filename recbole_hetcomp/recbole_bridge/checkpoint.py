@@ -50,6 +50,19 @@ def command_line_hidden() -> Iterator[None]:
         sys.argv = argv
 
 
+@contextmanager
+def devices_kept() -> Iterator[None]:
+    """Put back which GPUs this process sees: building a RecBole Config hides all but one of them."""
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+        else:
+            os.environ["CUDA_VISIBLE_DEVICES"] = before
+
+
 def plain_numbers(model: Any) -> dict[str, Any]:
     """A model's attributes that are numbers: some of RecBole's count their updates in one (MultiVAE's annealing)."""
     return {name: value for name, value in vars(model).items() if type(value) in (int, float)}

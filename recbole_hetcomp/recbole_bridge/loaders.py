@@ -14,7 +14,7 @@ from torch import Tensor
 
 from recbole_hetcomp.core import Ragged
 from recbole_hetcomp.data.membership import Membership
-from recbole_hetcomp.recbole_bridge.config import score_elements
+from recbole_hetcomp.recbole_bridge.config import memory_for_scores
 from recbole_hetcomp.recbole_bridge.scoring import users_at_once
 
 
@@ -26,7 +26,7 @@ class CatalogueEvalDataLoader(FullSortEvalDataLoader):
     """
 
     def _init_batch_size_and_step(self) -> None:
-        self.step = users_at_once(self._dataset.item_num, score_elements(self.config))
+        self.step = users_at_once(self._dataset.item_num, memory_for_scores(self.config))
         self.set_batch_size(self.step * self._dataset.item_num)
 
 

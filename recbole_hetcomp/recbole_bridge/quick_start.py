@@ -1,11 +1,18 @@
-"""One call for the whole pipeline, and one to load what it saved."""
+"""One call for the whole pipeline, one to load what it saved, and what is asked before a run begins."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import recbole.quick_start
 from recbole.config import Config
+from recbole.utils import get_model
+
+from recbole_hetcomp.declared import suggestion
+from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden, devices_kept
+from recbole_hetcomp.recbole_bridge.registry import general_models
 
 
 def run(
@@ -47,3 +54,43 @@ def load_data_and_model(model_file: str) -> tuple[Config, Any, Any, Any, Any, An
         config, model, dataset, train_data, valid_data, test_data.
     """
     return recbole.quick_start.load_data_and_model(model_file)
+
+
+def check_model(name: str) -> None:
+    """Refuse a model that RecBole cannot find.
+
+    Raises:
+        ValueError: names the closest one.
+    """
+    try:
+        get_model(name)
+    except (ValueError, AttributeError, ImportError) as error:
+        raise ValueError(f"unknown model {name!r}{suggestion(name, general_models())} ({error})") from error
+
+
+def build_config(
+    model: str | None, dataset: str | None, config_files: Sequence[str] = (), settings: Mapping[str, Any] | None = None
+) -> Config:
+    """A run's Config, of these settings only: neither does it read the process's command line nor choose its GPU.
+
+    Raises:
+        ValueError, TypeError, FileNotFoundError: a model of the plugin refuses a setting, or its data is not there.
+        KeyError: neither arguments, files nor settings name a model and a data set.
+    """
+    with command_line_hidden(), devices_kept():
+        return Config(model, dataset, list(config_files) or None, dict(settings or {}))
+
+
+def check_run(model: str, dataset: str, config_files: Sequence[str], settings: Mapping[str, Any]) -> None:
+    """Refuse what :func:`run` would refuse before it begins, with the same errors as :func:`build_config`.
+
+    What the Config warns of is left to the run.
+    """
+    check_model(model)
+    alone = {name: value for name, value in settings.items() if name != "local_rank"}  # which joins other processes
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        build_config(model, dataset, config_files, alone)
+    finally:
+        logging.disable(before)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.model.general_recommender import FISM, NAIS, NNCF
 from torch import Tensor, nn
 
 from recbole_hetcomp.core import Ragged, top_k
@@ -19,7 +20,7 @@ PAIRS_AT_ONCE = 1 << 13
 PAIRS_AT_ONCE_ON_GPU = 1 << 16
 
 # RecBole models whose predict() ends in a sigmoid that is a function call, not a module.
-_SIGMOID_PREDICT = {"NNCF", "NAIS", "FISM"}
+_SIGMOID_PREDICT = (NNCF, NAIS, FISM)
 
 
 def clear_cache(model: nn.Module) -> None:
@@ -121,7 +122,7 @@ def _pair_scores(model: Any, users: Tensor, n_items: int, pairs: slice) -> Tenso
 
 def _predicted(model: Any, users: Tensor, items: Tensor) -> Tensor:
     scores = model.predict(Interaction({model.USER_ID: users, model.ITEM_ID: items})).view(-1)
-    if type(model).__name__ in _SIGMOID_PREDICT:
+    if isinstance(model, _SIGMOID_PREDICT):
         scores = torch.logit(scores, eps=torch.finfo(scores.dtype).eps)
     return scores
 

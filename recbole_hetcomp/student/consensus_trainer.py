@@ -16,37 +16,35 @@ from recbole_hetcomp.teachers.knowledge import Knowledge
 class ConsensusTrainer(DistillingTrainer):
     """Trains a student from the consensus of the teachers' final snapshots (method.md §2).
 
-    A method says in ``_distil`` what each user of a batch loses; it is averaged, weighted with ``kd_weight`` and added
-    to ``base_loss_weight`` times the backbone's own loss.
+    A method says in ``user_losses`` what each user of a batch loses; it is averaged, weighted with ``kd_weight`` and
+    added to ``base_loss_weight`` times the backbone's own loss.
     """
 
-    def _begin(self, knowledge: Knowledge) -> None:
+    def begin(self, knowledge: Knowledge) -> None:
         data = knowledge.data
         self.method = self.model.method
         device = torch.device(self.device)
-        self.lists = TaughtLists(
-            data, knowledge.trajectories, knowledge.observed_ranks, self.settings, device, observed_knowledge="none"
-        )
+        self.lists = TaughtLists(knowledge, self.settings.block_elements, device, observed_knowledge="none")
         last = torch.tensor(knowledge.snapshots, device=device) - 1
         self.lists.rebuild(data.users.to(device), last.expand(data.n_users, -1))
         self.scorer = ListScorer(self.settings, data.n_items, self.generator)
 
-    def _distil(self, users: Tensor) -> Tensor:
+    def user_losses(self, users: Tensor) -> Tensor:
         """The method's loss of each user of a batch, [B]."""
         raise NotImplementedError
 
-    def _loss(self, users: Tensor) -> Tensor:
-        return self.method.kd_weight * self._distil(users).mean()
+    def loss(self, users: Tensor) -> Tensor:
+        return self.method.kd_weight * self.user_losses(users).mean()
 
-    def _taught(self, users: Tensor) -> Tensor:
+    def taught_lists(self, users: Tensor) -> Tensor:
         """The users' taught lists, int64 [B, K]."""
         return self.lists.unobserved[users].long()
 
-    def _scores(self, users: Tensor, items: Tensor) -> Tensor:
+    def scores(self, users: Tensor, items: Tensor) -> Tensor:
         """The student's scores of some items of each user, anything at padded places, [B, L]."""
         return self.model.scores_of(users, items.clamp(min=0))[0]
 
-    def _scored_lists(self, users: Tensor, lists: Tensor) -> tuple[Tensor, Tensor]:
+    def scored_lists(self, users: Tensor, lists: Tensor) -> tuple[Tensor, Tensor]:
         """Scores of the listed items, [B, L], and R_u over the unobserved items that are not listed, [B]."""
         return self.scorer(self.model, users, lists, self.lists.history.padded(users))
 
@@ -54,27 +52,27 @@ class ConsensusTrainer(DistillingTrainer):
 class StudentGuidedTrainer(ConsensusTrainer):
     """A method that chooses what to teach by the student's own lists, anew every ``refresh_epochs`` epochs.
 
-    ``student_length`` is the length of these lists and ``_choose`` what is made of them: named tensors, which a
+    ``student_length`` is the length of these lists and ``choose`` what is made of them: named tensors, which a
     checkpoint keeps.
     """
 
     chosen: dict[str, Tensor]
 
-    def _begin(self, knowledge: Knowledge) -> None:
-        super()._begin(knowledge)
+    def begin(self, knowledge: Knowledge) -> None:
+        super().begin(knowledge)
         self.chosen = {}
 
-    def _before_epoch(self, epoch: int) -> None:
+    def before_epoch(self, epoch: int) -> None:
         if not self.chosen or epoch % self.method.refresh_epochs == 0:
             with torch.no_grad():
-                self.chosen = self._choose(self._student_lists(self.student_length))
+                self.chosen = self.choose(self.student_lists(self.student_length))
 
     @property
     def student_length(self) -> int:
         """Length of the student's lists."""
         raise NotImplementedError
 
-    def _choose(self, student: Tensor) -> dict[str, Tensor]:
+    def choose(self, student: Tensor) -> dict[str, Tensor]:
         """What to teach until the next choice, from the student's lists, int32 [U, student_length]."""
         raise NotImplementedError
 
@@ -82,8 +80,8 @@ class StudentGuidedTrainer(ConsensusTrainer):
         """Blocks of all users whose lists of some width fit the memory budget."""
         return user_blocks(len(self.lists.unobserved), width, self.settings.block_elements)
 
-    def _method_state(self) -> dict[str, Any]:
+    def method_state(self) -> dict[str, Any]:
         return {"chosen": self.chosen}
 
-    def _load_method_state(self, state: dict[str, Any]) -> None:
+    def load_method_state(self, state: dict[str, Any]) -> None:
         self.chosen = state["chosen"]

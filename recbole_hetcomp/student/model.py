@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType, get_model
-from torch import Tensor, arange, cat, nn, ones_like
+from torch import Tensor, cat, nn
 from torch.nn.functional import embedding
 
+from recbole_hetcomp.declared import Settings
 from recbole_hetcomp.recbole_bridge.checkpoint import plain_numbers
-from recbole_hetcomp.recbole_bridge.config import (
-    HetCompSettings,
-    backbone_config,
-    checked_settings,
-    model_defaults,
-    read_properties,
-    read_settings,
-)
+from recbole_hetcomp.recbole_bridge.config import backbone_config, checked_settings, run_settings, student_defaults
 from recbole_hetcomp.recbole_bridge.scoring import all_item_scores, clear_cache, pair_scores, ranks_by_pairs
+from recbole_hetcomp.student.backbones import adapter_of
 
 
 class DistilledStudent(GeneralRecommender):
@@ -28,45 +24,52 @@ class DistilledStudent(GeneralRecommender):
     the backbone's scores times ``score_scale``.
     """
 
-    property_files = ("HetComp",)
-    method_settings: type | None = None  # dataclass of the settings that are the method's own
+    knows_teachers = True
+    own_settings: type[Settings] | None = None  # the settings that are the method's own
+    own_defaults: Mapping[str, Any] = {}  # its defaults of settings that all methods share
     input_type = InputType.PAIRWISE  # until configure() puts the backbone's in its place
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
-        self.settings = HetCompSettings.from_config(config)
+        self.settings = run_settings(config)
         self.settings.check_catalogue(self.n_items - 1)
-        self.method: Any = None if self.method_settings is None else read_settings(self.method_settings, config)
+        self.method: Any = None if self.own_settings is None else self.own_settings.read(config)
         self.backbone = get_model(self.settings.student_backbone)(backbone_config(config, self.settings), dataset)
         if not any(parameter.requires_grad for parameter in self.backbone.parameters()):
             raise ValueError(f"student_backbone={self.settings.student_backbone!r} has no parameters to train")
         if self.settings.embedding_init_std is not None:
             _draw_embeddings(self.backbone, self.settings.embedding_init_std)
+        self.adapter = adapter_of(self.backbone)
+        scale = self.settings.score_scale
+        self.scale = self.adapter.scale if scale is None else scale
         self.register_load_state_dict_post_hook(lambda module, keys: clear_cache(module.backbone))
 
     @classmethod
     def configure(cls, config: Any) -> None:
         """Check the settings when a Config is built, and make RecBole's loader the one that the backbone needs."""
-        settings = checked_settings(config, cls.method_settings)
+        settings = checked_settings(config, cls.own_settings)
         backbone = get_model(settings.student_backbone)
         if hasattr(backbone, "input_type"):
             config["MODEL_INPUT_TYPE"] = backbone.input_type
 
-    @staticmethod
-    def properties(config: Any) -> dict[str, Any]:
-        """The backbone's own defaults, below the student's."""
-        default = read_properties("model", "HetComp")["student_backbone"]
-        return model_defaults(config.external_config_dict.get("student_backbone", default))
+    @classmethod
+    def default_settings(cls, config: Any) -> dict[str, Any]:
+        """Defaults of a Config of this model, over RecBole's own."""
+        own = {} if cls.own_settings is None else cls.own_settings.defaults()
+        return student_defaults(config, {**own, **cls.own_defaults})
+
+    @classmethod
+    def loader_config(cls, config: Any) -> Any:
+        """The Config by which RecBole chooses the training loader: the backbone's."""
+        return backbone_config(config, run_settings(config))
 
     def before_step(self) -> None:
-        """What a step starts with: CML's points go back into the unit ball, as projected gradient descent wants it."""
-        if type(self.backbone).__name__ == "CML":
-            self.backbone.project()
+        """What a step starts with."""
+        self.adapter.before_step()
 
     def _scaled(self, scores: Tensor) -> Tensor:
         """Scores, or factors of one side, times ``score_scale``; not a copy of them where that is 1."""
-        scale = self.settings.scale
-        return scores if scale == 1.0 else scale * scores
+        return scores if self.scale == 1.0 else self.scale * scores
 
     def all_scores(self, users: Tensor) -> Tensor:
         """Scores of every item as the losses see them, with gradients, float [B, I].
@@ -86,7 +89,7 @@ class DistilledStudent(GeneralRecommender):
             users: int64 [B].
         """
         clear_cache(self.backbone)
-        factors = dot_product_factors(self.backbone, users)
+        factors = self.adapter.factors(users)
         return None if factors is None else (self._scaled(factors[0]), factors[1])
 
     def scores_of(
@@ -161,52 +164,6 @@ class DistilledStudent(GeneralRecommender):
     def load_other_parameter(self, para: dict[str, Any] | None) -> None:
         """Give the backbone back what :meth:`other_parameter` took."""
         self.backbone.load_other_parameter(para)
-
-
-def dot_product_factors(backbone: Any, users: Tensor) -> tuple[Tensor, Tensor] | None:
-    """User factors [B, d] and item factors [I, d] whose dot product is the score, or None for other backbones.
-
-    CML's have two places more than its points.
-    """
-    name = type(backbone).__name__
-    if name == "BPR":
-        return backbone.user_embedding(users), backbone.item_embedding.weight
-    if name == "LightGCN":
-        user_factors, item_factors = backbone.forward()
-        return embedding(users, user_factors), item_factors
-    if name == "CML":  # -|u - i|^2 = 2 u i - |u|^2 - |i|^2
-        user = backbone.get_user_embedding(users)
-        item = backbone.get_item_embedding(arange(backbone.n_items, device=users.device))
-        user_square, item_square = user.square().sum(1, keepdim=True), item.square().sum(1, keepdim=True)
-        return (
-            cat([2 * user, -user_square, -ones_like(user_square)], dim=1),
-            cat([item, ones_like(item_square), item_square], dim=1),
-        )
-    return None
-
-
-def user_representation(backbone: Any, users: Tensor | None = None) -> Tensor:
-    """What a backbone knows of its users: their factors, or its user embeddings side by side, float [B, d].
-
-    Args:
-        backbone: a RecBole general recommender.
-        users: int64 [B]; all if None.
-
-    Raises:
-        ValueError: it has no user embedding.
-    """
-    if type(backbone).__name__ == "LightGCN" and users is not None:
-        factors = dot_product_factors(backbone, users)
-        assert factors is not None
-        return factors[0]
-    tables = [
-        module.weight
-        for name, module in backbone.named_children()
-        if isinstance(module, nn.Embedding) and name.startswith("user")
-    ]
-    if not tables:
-        raise ValueError(f"student_backbone={type(backbone).__name__!r} has no user embedding; use e.g. 'BPR'")
-    return cat([table if users is None else embedding(users, table) for table in tables], dim=1)
 
 
 def _draw_embeddings(model: nn.Module, std: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -27,18 +26,16 @@ from recbole_hetcomp.core import (
     weighted_loss,
 )
 from recbole_hetcomp.core.rankings import exclusion, user_blocks, without
-from recbole_hetcomp.data.interactions import Interactions
-from recbole_hetcomp.recbole_bridge.config import HetCompSettings
+from recbole_hetcomp.settings import HetCompSettings
+from recbole_hetcomp.teachers.knowledge import Knowledge
 
 
 class TaughtLists:
     """π⁺ and π⁻ of every user, rebuilt only for users whose snapshots changed.
 
     Args:
-        data: the interactions.
-        trajectories: π of each teacher.
-        observed_ranks: ρ of each teacher.
-        settings: the consensus's and the lists' lengths.
+        knowledge: what the teachers know, and how it becomes a consensus.
+        budget: elements of one intermediate matrix; changes no list.
         device: where the lists live.
         observed_knowledge: ``separate`` (π⁺ beside π⁻), ``none`` (π⁺ is left out: all ``PAD``) or ``joint`` (one list
             in place of π⁻, π⁺ before it: the teachers' order between observed and unobserved items is not recorded).
@@ -50,21 +47,20 @@ class TaughtLists:
 
     def __init__(
         self,
-        data: Interactions,
-        trajectories: Sequence[Tensor],
-        observed_ranks: Sequence[Tensor],
-        settings: HetCompSettings,
+        knowledge: Knowledge,
+        budget: int,
         device: torch.device,
-        observed_knowledge: str = "separate",
+        observed_knowledge: str,
     ) -> None:
+        data, consensus = knowledge.data, knowledge.consensus
         self.history = Ragged(data.observed.offsets.to(device), data.observed.values.to(device))
-        self.trajectories = trajectories
-        self.observed_ranks = observed_ranks
-        self.settings = settings
+        self.trajectories = knowledge.trajectories
+        self.observed_ranks = knowledge.observed_ranks
+        self.consensus, self.budget = consensus, budget
         self.observed_knowledge = observed_knowledge
-        self.item_weights = popularity_weights(data.item_counts.to(device), settings.popularity_discount)
-        self.unobserved = torch.full((data.n_users, settings.K), PAD, dtype=torch.int32, device=device)
-        self.observed = torch.full((data.n_users, settings.K_observed), PAD, dtype=torch.int32, device=device)
+        self.item_weights = popularity_weights(data.item_counts.to(device), consensus.popularity_discount)
+        self.unobserved = torch.full((data.n_users, consensus.K), PAD, dtype=torch.int32, device=device)
+        self.observed = torch.full((data.n_users, consensus.K_observed), PAD, dtype=torch.int32, device=device)
 
     def rebuild(self, users: Tensor, v: Tensor) -> None:
         """Build the lists of some users from the snapshots that ``v`` selects.
@@ -73,18 +69,18 @@ class TaughtLists:
             users: int64 [B].
             v: snapshots, int64 [U, M].
         """
-        settings = self.settings
-        how = settings.consensus, settings.block_elements, self.item_weights
-        for rows in user_blocks(len(users), settings.K, settings.block_elements):
+        k, k_observed = self.consensus.K, self.consensus.K_observed
+        how = self.consensus, self.budget, self.item_weights
+        for rows in user_blocks(len(users), k, self.budget):
             block, selected = users[rows], v[users[rows]]
-            items, _ = taught_unobserved(self.trajectories, selected, block, settings.K, *how)
+            items, _ = taught_unobserved(self.trajectories, selected, block, k, *how)
             self.unobserved[block] = items.int()
             if self.observed_knowledge == "none":
                 continue
-            observed = taught_observed(self.history, self.observed_ranks, selected, block, settings.K_observed, *how)
+            observed = taught_observed(self.history, self.observed_ranks, selected, block, k_observed, *how)
             if self.observed_knowledge == "joint":
                 joint = torch.cat((observed, items), dim=1)
-                self.unobserved[block] = without(joint, joint == PAD)[:, : settings.K].int()
+                self.unobserved[block] = without(joint, joint == PAD)[:, :k].int()
             else:
                 self.observed[block] = observed.int()
 

@@ -19,9 +19,9 @@ from tqdm import tqdm
 from recbole_hetcomp.core import PAD, Ragged
 from recbole_hetcomp.metrics.lists import ListEvaluation
 from recbole_hetcomp.recbole_bridge.checkpoint import checkpoint_content, plain_config, save_atomically
-from recbole_hetcomp.recbole_bridge.config import HetCompSettings
 from recbole_hetcomp.recbole_bridge.scoring import clear_cache, ranked_lists
 from recbole_hetcomp.results.table import Result, Row, write_result
+from recbole_hetcomp.settings import HetCompSettings
 from recbole_hetcomp.student.batches import PairedBatch, UserBatches, WithBaseBatches
 from recbole_hetcomp.teachers.imported_ranking import ImportedRanking
 from recbole_hetcomp.teachers.knowledge import Knowledge, gather_knowledge
@@ -34,8 +34,8 @@ class DistillingTrainer(ListEvaluation, Trainer):
     """Trains a :class:`~recbole_hetcomp.student.model.DistilledStudent` from its teachers.
 
     RecBole's ``fit`` and ``evaluate`` run unchanged inside: early stopping, checkpoints, TensorBoard, callbacks and
-    metrics are RecBole's. A method says what is minimised in ``_loss``, and what happens between epochs in
-    ``_before_epoch``.
+    metrics are RecBole's. A method says what is minimised in ``loss``, and what happens between epochs in
+    ``before_epoch``.
 
     Raises:
         NotImplementedError: several processes were asked for.
@@ -61,30 +61,30 @@ class DistillingTrainer(ListEvaluation, Trainer):
 
     # -- what a method defines --------------------------------------------------------------------------------
 
-    def _begin(self, knowledge: Knowledge) -> None:
+    def begin(self, knowledge: Knowledge) -> None:
         """Called once the teachers are known, before training or resuming."""
 
-    def _before_epoch(self, epoch: int) -> None:
+    def before_epoch(self, epoch: int) -> None:
         """Called before each epoch."""
 
-    def _loss(self, users: torch.Tensor) -> torch.Tensor:
+    def loss(self, users: torch.Tensor) -> torch.Tensor:
         """What is minimised over a batch of users, a scalar."""
         raise NotImplementedError
 
-    def _may_stop(self) -> bool:
+    def may_stop(self) -> bool:
         """Whether early stopping counts already."""
         return True
 
-    def _stage(self) -> str:
+    def stage_name(self) -> str:
         """What the progress bar says of the stage."""
         return ""
 
-    def _method_state(self) -> dict[str, Any]:
+    def method_state(self) -> dict[str, Any]:
         """State of the method for a checkpoint: tensors and plain data."""
         return {}
 
-    def _load_method_state(self, state: dict[str, Any]) -> None:
-        """Take back what :meth:`_method_state` gave."""
+    def load_method_state(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`method_state` gave."""
 
     # -- training ---------------------------------------------------------------------------------------------
 
@@ -111,9 +111,8 @@ class DistillingTrainer(ListEvaluation, Trainer):
         self.knowledge = gather_knowledge(
             self.config, self.settings, train_data, valid_data, with_no_kd, log_dir, self.with_teachers
         )
-        self.settings = self.knowledge.settings
         self._name_files()
-        self._begin(self.knowledge)
+        self.begin(self.knowledge)
         if self.with_teachers:  # whether they were trained or found in the store must not change the student
             init_seed(self.config["seed"], self.config["reproducibility"])
         self.batches = self._make_batches(train_data)
@@ -123,7 +122,7 @@ class DistillingTrainer(ListEvaluation, Trainer):
             self.start_epoch = self.epochs  # it was killed after its last validation
 
         def on_validation(epoch: int, score: float) -> None:
-            if not self._may_stop():
+            if not self.may_stop():
                 self.cur_step = 0
             self._note(epoch, valid=float(score))
             if saved:
@@ -157,33 +156,33 @@ class DistillingTrainer(ListEvaluation, Trainer):
 
     def _train_epoch(self, train_data: Any, epoch_idx: int, loss_func: Any = None, show_progress: bool = False) -> Any:
         started = time.perf_counter()
-        self._before_epoch(epoch_idx)
+        self.before_epoch(epoch_idx)
         loss = super()._train_epoch(self.batches, epoch_idx, loss_func=self._batch_loss)
         clear_cache(self.model.backbone)
         self.seconds += time.perf_counter() - started
         self._note(epoch_idx, loss=float(loss))
         if self._bar is not None:
             self._bar.update(1)
-            self._bar.set_postfix_str(self._stage())
+            self._bar.set_postfix_str(self.stage_name())
         return loss
 
     def _batch_loss(self, batch: Any) -> torch.Tensor:
         self.model.before_step()
         if isinstance(batch, PairedBatch):
             base = self.settings.base_loss_weight * self._base_loss(batch.base)
-            return self._loss(batch.users[self.config["USER_ID_FIELD"]]) + base
-        return self._loss(batch[self.config["USER_ID_FIELD"]])
+            return self.loss(batch.users[self.config["USER_ID_FIELD"]]) + base
+        return self.loss(batch[self.config["USER_ID_FIELD"]])
 
     def _base_loss(self, interaction: Any) -> torch.Tensor:
         loss = self.model.calculate_loss(interaction)
         return sum(loss) if isinstance(loss, tuple) else loss  # type: ignore[return-value]
 
     def _valid_epoch(self, valid_data: Any, show_progress: bool = False) -> Any:
-        self.stopping_step = self.patience if self._may_stop() else math.inf
+        self.stopping_step = self.patience if self.may_stop() else math.inf
         return super()._valid_epoch(valid_data, show_progress=False)
 
     @torch.no_grad()
-    def _student_lists(self, length: int) -> torch.Tensor:
+    def student_lists(self, length: int) -> torch.Tensor:
         """The student's own top lists over unobserved items, int32 [U, length]; all ``PAD`` for inactive users."""
         assert self.knowledge is not None
         data, backbone, device = self.knowledge.data, self.model.backbone, self.device
@@ -220,7 +219,7 @@ class DistillingTrainer(ListEvaluation, Trainer):
             self.logger.info(f"Saving current: {file}")
 
     def _checkpoint(self, epoch: int) -> dict[str, Any]:
-        return {**checkpoint_content(self, epoch), "method": self._method_state()}
+        return {**checkpoint_content(self, epoch), "method": self.method_state()}
 
     def _save_resume(self, epoch: int, train_data: Any) -> None:
         assert self.knowledge is not None
@@ -259,7 +258,7 @@ class DistillingTrainer(ListEvaluation, Trainer):
         self.model.load_state_dict(state["state_dict"])
         self.model.load_other_parameter(state["other_parameter"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self._load_method_state(state["method"])
+        self.load_method_state(state["method"])
         restore_random_state(state["random"], self.generator, train_data.generator)
         self.logger.info(f"resumed at epoch {self.start_epoch} from {file}")
         return True
@@ -306,7 +305,7 @@ class DistillingTrainer(ListEvaluation, Trainer):
             dataset=self.config["dataset"],
             seed=self.config["seed"],
             fingerprint=knowledge.data.fingerprint,
-            settings={**plain_config(self.config), **self.settings.plain()},
+            settings={**plain_config(self.config), **self.settings.plain(), **knowledge.consensus.plain()},
             history=tuple(self.history),
             teacher_epochs={name: list(teacher.epochs) for name, teacher in knowledge.teachers},
         )

@@ -9,7 +9,7 @@ from recbole.trainer import Trainer
 
 from recbole_hetcomp.metrics.lists import ListEvaluation, stored_top_lists
 from recbole_hetcomp.recbole_bridge.checkpoint import checkpoint_content, save_atomically
-from recbole_hetcomp.recbole_bridge.config import HetCompSettings, checked_settings
+from recbole_hetcomp.recbole_bridge.config import checked_settings, run_defaults, run_settings
 from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
 from recbole_hetcomp.teachers.imported_ranking import ImportedRanking
 from recbole_hetcomp.teachers.knowledge import gather_knowledge
@@ -23,7 +23,12 @@ class TeacherEnsemble(ImportedRanking):
     (Kang et al., WWW 2022), as *Distillation from Heterogeneous Models* (WWW 2023) uses it.
     """
 
-    property_files = ("HetComp",)
+    knows_teachers = True
+
+    @classmethod
+    def default_settings(cls, config: Any) -> dict[str, Any]:
+        """Defaults of a Config of this model, over RecBole's own: the run's, less what is a student's."""
+        return run_defaults(config, {})
 
     @classmethod
     def configure(cls, config: Any) -> None:
@@ -44,7 +49,7 @@ class TeacherEnsembleTrainer(ListEvaluation, Trainer):
 
     def fit(self, train_data: Any, valid_data: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As RecBole's ``Trainer.fit``, after the teachers are there."""
-        settings = HetCompSettings.from_config(self.config)
+        settings = run_settings(self.config)
         knowledge = gather_knowledge(
             self.config,
             settings,

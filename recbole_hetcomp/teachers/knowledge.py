@@ -17,7 +17,8 @@ from torch import Tensor
 
 from recbole_hetcomp.core import PAD, taught_unobserved
 from recbole_hetcomp.data.interactions import Interactions
-from recbole_hetcomp.recbole_bridge.config import HetCompSettings, run_key
+from recbole_hetcomp.recbole_bridge.identity import run_key
+from recbole_hetcomp.settings import Consensus, HetCompSettings
 from recbole_hetcomp.teachers.pool import Lesson, TeacherPool, no_kd_lesson, teacher_lessons
 from recbole_hetcomp.trajectories import MappedTensors, Trajectory, TrajectoryStore, item_dtype, rank_dtype
 
@@ -32,7 +33,7 @@ class Knowledge:
         data: the interactions.
         run: short name of the run, the same whenever the same settings meet the same data.
         teachers: name and trajectory of each teacher, in the order of the settings.
-        settings: the run's settings, with the teachers' weights decided.
+        consensus: how the teachers' lists become one, their weights decided.
         ensemble: the consensus of the final snapshots over the items that any teacher lists, int32 [U, L]; L is 0 where
             there are no teachers.
         no_kd: the student trained alone, or None.
@@ -41,7 +42,7 @@ class Knowledge:
     data: Interactions
     run: str
     teachers: tuple[tuple[str, Trajectory], ...]
-    settings: HetCompSettings
+    consensus: Consensus
     ensemble: Tensor
     no_kd: Trajectory | None
 
@@ -106,19 +107,25 @@ def gather_knowledge(
         tensorboard_dir=tensorboard_dir,
     )
     teachers = tuple((lesson.label, classroom.obtain(lesson)) for lesson in lessons)
-    weighed = settings
+    consensus: Consensus = settings
     if teachers:
-        weighed = settings.weigh([teacher.scores[-1] for _, teacher in teachers], config["valid_metric_bigger"])
-        _report_weights(weighed)
+        consensus = settings.weighed([teacher.scores[-1] for _, teacher in teachers], config["valid_metric_bigger"])
+        _report_weights(settings.teachers, consensus)
     no_kd = classroom.obtain(alone) if alone is not None else None
     companions = [lesson.identity for lesson in [*lessons, *([alone] if alone else [])]]
     return Knowledge(
         data=data,
         run=f"{config['model']}-{run_key(config, data.fingerprint, companions)}",
         teachers=teachers,
-        settings=weighed,
+        consensus=consensus,
         ensemble=(
-            ensemble_lists(data, [trajectory for _, trajectory in teachers], weighed, lessons[0].served_length)
+            ensemble_lists(
+                data,
+                [trajectory for _, trajectory in teachers],
+                consensus,
+                lessons[0].served_length,
+                settings.block_elements,
+            )
             if teachers
             else torch.empty(data.n_users, 0, dtype=torch.int32)
         ),
@@ -127,15 +134,16 @@ def gather_knowledge(
 
 
 def ensemble_lists(
-    data: Interactions, teachers: Sequence[Trajectory], settings: HetCompSettings, served_length: int
+    data: Interactions, teachers: Sequence[Trajectory], consensus: Consensus, served_length: int, budget: int
 ) -> Tensor:
     """The teacher ensemble: the consensus of the final snapshots, over the items that any teacher lists.
 
     Args:
         data: the interactions.
         teachers: the teachers' trajectories.
-        settings: the consensus's.
+        consensus: temperatures, weights, window.
         served_length: S, items wanted of each list once the user's validation items are left out.
+        budget: elements of one intermediate matrix; changes no list.
 
     Returns:
         Item ids, best first, int32 [U, L]; rows of users without training items are all ``PAD``. L is S and the most
@@ -146,21 +154,19 @@ def ensemble_lists(
     left_out = int((data.served.lengths() - data.observed.lengths()).max())
     length = min(sum(trajectory.shape[2] for trajectory in trajectories), served_length + left_out)
     lists = torch.full((data.n_users, length), PAD, dtype=torch.int32)
-    for users in data.users.split(max(1, settings.block_elements // length)):
-        items, _ = taught_unobserved(
-            trajectories, last.expand(len(users), -1), users, length, settings.consensus, settings.block_elements
-        )
+    for users in data.users.split(max(1, budget // length)):
+        items, _ = taught_unobserved(trajectories, last.expand(len(users), -1), users, length, consensus, budget)
         lists[users] = items.int()
     return lists
 
 
-def _report_weights(settings: HetCompSettings) -> None:
+def _report_weights(names: Sequence[str], consensus: Consensus) -> None:
     """Say how much each teacher counts, where they do not all count the same."""
-    weights = settings.teacher_weights
+    weights = consensus.teacher_weights
     if weights is None:
         return
     logger = logging.getLogger()
-    named = (f"{name} {weight:.2f}" for name, weight in zip(settings.teachers, weights))
+    named = (f"{name} {weight:.2f}" for name, weight in zip(names, weights))
     logger.info(f"teachers' weights: {', '.join(named)}")
     if len(weights) > 1 and max(weights) > DOMINANT_SHARE * sum(weights):
         logger.warning(

@@ -23,14 +23,9 @@ from tqdm import tqdm
 
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.metrics.lists import evaluating_lists
-from recbole_hetcomp.recbole_bridge.config import (
-    SERVED_LENGTH,
-    HetCompSettings,
-    no_kd_config,
-    score_elements,
-    teacher_config,
-    training_identity,
-)
+from recbole_hetcomp.recbole_bridge.config import memory_for_scores, no_kd_config, teacher_config
+from recbole_hetcomp.recbole_bridge.identity import training_identity
+from recbole_hetcomp.settings import SERVED_LENGTH, HetCompSettings
 from recbole_hetcomp.teachers.recorder import SnapshotRecorder
 from recbole_hetcomp.trajectories import CorruptTrajectoryError, SnapshotSpool, Trajectory, TrajectoryStore, item_dtype
 
@@ -189,7 +184,7 @@ class TeacherPool:
             _bar(lesson, trainer.epochs, self.show_progress) as bar,
         ):
             recorder = SnapshotRecorder(
-                self.data, spool, lesson.length, lesson.served_length, bigger, score_elements(config)
+                self.data, spool, lesson.length, lesson.served_length, bigger, memory_for_scores(config)
             )
             trainer.recorder = recorder
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-SPACINGS = ("even", "quality")
+from recbole_hetcomp.declared import allowed
+from recbole_hetcomp.settings import Teachers
+
+SPACINGS = allowed(Teachers, "snapshot_spacing")
 """Allowed spacings of the intermediate snapshots: in epochs, or in validation quality."""
 
 

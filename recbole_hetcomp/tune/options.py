@@ -2,80 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Optional
 
-SEARCHES = ("random", "grid", "optuna", "hyperopt")
-SCHEDULERS = ("asha", "median", "pbt", "none")
+from recbole_hetcomp.declared import Settings, setting, settings_group
+
 TRIALS_PER_GPU = 4  # where nothing else is asked for: students are small
 CPUS_OF_GPU_TRIAL = 4  # at most, likewise
 
 
-@dataclass(frozen=True)
-class SweepOptions:
-    """Options of a sweep; settings of the model are not among them.
+@settings_group
+class SweepOptions(Settings):
+    """Options of a sweep; settings of the model are not among them."""
 
-    Attributes:
-        output: folder of the results.
-        space: file of the search space (None: the one that comes with the package).
-        search: ``random``, ``grid``, ``optuna`` or ``hyperopt``.
-        scheduler: ``asha`` (stops the worse part of the trials early), ``median``, ``pbt`` or ``none``.
-        num_samples: trials; a grid has as many as it has points.
-        max_concurrent: trials at a time (None: as many as there is room for).
-        cpus_per_trial: processors of a trial, and threads of torch (None: from the machine).
-        gpus_per_trial: GPUs of a trial, may be a fraction (None: from the machine).
-        cpus_per_teacher: processors of a teacher (None: a trial's).
-        gpus_per_teacher: GPUs of a teacher (None: a trial's).
-        time_budget: seconds after which the sweep ends (None: none).
-        grace_epochs: epochs that a trial gets before it may be stopped (None: from the number of epochs).
-        reduction_factor: ASHA goes on with one in this many trials.
-        max_failures: how often a trial is taken up again after a crash or a lost worker.
-        address: ``auto`` or HOST:PORT of a Ray cluster (None: Ray on this machine).
-        storage: path or URI where Ray keeps the trials (None: ``output``/trials).
-        dashboard: whether a local Ray has its dashboard.
-    """
+    output: Optional[str] = setting(None, "Folder of the results; None: results/<dataset>/tune-<model>.")
+    space: Optional[str] = setting(None, "Search space, YAML or RecBole's .hyper; None: properties/tune/<model>.yaml.")
+    search: str = setting("random", "How points are chosen.", one_of=("random", "grid", "optuna", "hyperopt"))
+    scheduler: str = setting(
+        "asha",
+        "How bad trials are stopped: asha (stops the worse part early), median, pbt (population based) or none.",
+        one_of=("asha", "median", "pbt", "none"),
+    )
+    num_samples: int = setting(16, "Trials; a grid has as many as it has points.", at_least=1)
+    max_concurrent: Optional[int] = setting(None, "Trials at a time; None: as many as there is room for.", at_least=1)
+    cpus_per_trial: Optional[float] = setting(
+        None, "Processors and threads of a trial; None: 1, more beside GPUs.", above=0
+    )
+    gpus_per_trial: Optional[float] = setting(
+        None, "GPUs of a trial, e.g. 0.5 or 0; None: 0.25 where there is one.", at_least=0
+    )
+    cpus_per_teacher: Optional[float] = setting(None, "Processors of a teacher; None: a trial's.", above=0)
+    gpus_per_teacher: Optional[float] = setting(
+        None, "GPUs of a teacher, may be a fraction; None: a trial's.", at_least=0
+    )
+    time_budget: Optional[float] = setting(None, "Seconds after which the trials end; None: none.", above=0)
+    grace_epochs: Optional[int] = setting(None, "Epochs before a trial may be stopped; None: 1/27 of them.", at_least=1)
+    reduction_factor: float = setting(3.0, "ASHA goes on with one in so many trials.", above=1)
+    max_failures: int = setting(3, "How often a lost or crashed trial is taken up.", at_least=0)
+    address: Optional[str] = setting(None, "auto or HOST:PORT of a Ray cluster; None: Ray on this machine.")
+    storage: Optional[str] = setting(None, "Path or URI where Ray keeps the trials; None: OUTPUT/trials.")
+    dashboard: bool = setting(False, "Whether a local Ray has its dashboard.")
 
-    output: str
-    space: str | None = None
-    search: str = "random"
-    scheduler: str = "asha"
-    num_samples: int = 16
-    max_concurrent: int | None = None
-    cpus_per_trial: float | None = None
-    gpus_per_trial: float | None = None
-    cpus_per_teacher: float | None = None
-    gpus_per_teacher: float | None = None
-    time_budget: float | None = None
-    grace_epochs: int | None = None
-    reduction_factor: float = 3.0
-    max_failures: int = 3
-    address: str | None = None
-    storage: str | None = None
-    dashboard: bool = False
-
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            ValueError: one is not allowed; names it and what is.
-        """
-        for name, allowed in (("search", SEARCHES), ("scheduler", SCHEDULERS)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r} is not allowed: one of {', '.join(allowed)}")
-        for name, least in (
-            ("num_samples", 1), ("max_concurrent", 1), ("grace_epochs", 1), ("max_failures", 0),
-            ("gpus_per_trial", 0), ("gpus_per_teacher", 0),
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"{name}={value} is not allowed: at least {least}")
-        for name, above in (
-            ("time_budget", 0), ("cpus_per_trial", 0), ("cpus_per_teacher", 0), ("reduction_factor", 1),
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if value is not None and not value > above:
-                raise ValueError(f"{name}={value} is not allowed: it must be greater than {above}")
+    def check(self) -> None:
+        """Refuse what is neither a fraction of a GPU nor a number of them."""
+        super().check()
         for name in ("gpus_per_trial", "gpus_per_teacher"):
             value = getattr(self, name)
             if value is not None and value > 1 and value != int(value):
@@ -84,6 +55,7 @@ class SweepOptions:
     @property
     def folder(self) -> Path:
         """The results' folder."""
+        assert self.output is not None, "a plan has one"
         return Path(self.output).absolute()
 
     @property
@@ -92,15 +64,6 @@ class SweepOptions:
         if self.storage is None:
             return str(self.folder / "trials")
         return self.storage if "://" in self.storage else str(Path(self.storage).absolute())
-
-    def plain(self) -> dict[str, Any]:
-        """All options as plain data."""
-        return asdict(self)
-
-    @classmethod
-    def names(cls) -> list[str]:
-        """Names of all options."""
-        return [field.name for field in fields(cls)]
 
 
 @dataclass(frozen=True)
@@ -123,9 +86,9 @@ def trial_resources(options: SweepOptions, machine: dict[str, float]) -> Resourc
         options: the sweep's.
         machine: the cluster's resources as Ray names them.
 
-    >>> trial_resources(SweepOptions("out"), {"CPU": 2.0})
+    >>> trial_resources(SweepOptions(), {"CPU": 2.0})
     Resources(cpus=1.0, gpus=0.0)
-    >>> trial_resources(SweepOptions("out"), {"CPU": 32.0, "GPU": 4.0})
+    >>> trial_resources(SweepOptions(), {"CPU": 32.0, "GPU": 4.0})
     Resources(cpus=2.0, gpus=0.25)
     """
     has = machine.get("GPU", 0.0)

@@ -198,3 +198,19 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(entry) for key, entry in value.items()}
     return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
+def as_recbole_writes(records: Sequence[Record]) -> str:
+    """The trials as RecBole's ``HyperTuning.export_result`` writes them; a test result for the winner only."""
+    blocks = []
+    for record in records:
+        named = ", ".join(f"{name}:{value}" for name, value in record.point.items())
+        lines = [named, "Valid result:", _metrics(record.valid)]
+        if record.test is not None:
+            lines += ["Test result:", _metrics(record.test)]
+        blocks.append("\n".join(lines) + "\n")
+    return "\n".join(blocks)
+
+
+def _metrics(values: Mapping[str, float]) -> str:
+    return "    ".join(f"{name} : {value}" for name, value in values.items())

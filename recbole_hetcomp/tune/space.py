@@ -17,7 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from recbole_hetcomp.recbole_bridge.config import properties_dir, read_yaml, suggestion
+from recbole_hetcomp.declared import suggestion
+from recbole_hetcomp.files import properties_dir
+from recbole_hetcomp.recbole_bridge.property_files import read_yaml
 
 _BOUNDS = {"uniform": 2, "loguniform": 2, "quniform": 3, "qloguniform": 3, "randint": 2, "lograndint": 2, "qrandint": 3}
 KINDS = ("choice", *_BOUNDS)

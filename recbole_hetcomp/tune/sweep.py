@@ -18,7 +18,7 @@ from recbole_hetcomp.tune.report import write_report
 from recbole_hetcomp.tune.results import ENDED, Record, best_of, table, with_test, write_best, write_table
 from recbole_hetcomp.tune.schedulers import known_points, scheduler, searcher
 from recbole_hetcomp.tune.space import random_points
-from recbole_hetcomp.tune.sweep_plan import OBJECTIVE, PLAN, SweepPlan, save_plan
+from recbole_hetcomp.tune.sweep_plan import OBJECTIVE, SweepPlan, check_free, save_plan
 from recbole_hetcomp.tune.teachers import TeacherJob, has_teachers, needed_teachers, train_teachers
 from recbole_hetcomp.tune.trial import MODEL_FOLDER, Job, evaluate_model, train_trial
 from recbole_hetcomp.tune.trial_trainer import ValidationDiffersError
@@ -62,8 +62,8 @@ def run_sweep(plan: SweepPlan, resume: bool = False, say: Say = print) -> SweepR
         ValueError: a trial fits no node.
     """
     folder = plan.options.folder
-    if not resume and (folder / PLAN).exists():
-        raise FileExistsError(f"{folder} holds a sweep already: --resume goes on with it; or give another --output")
+    if not resume:
+        check_free(plan)
     save_plan(plan)
     with ray_cluster(plan.options.address, plan.options.dashboard):
         plan = _with_resources(plan)

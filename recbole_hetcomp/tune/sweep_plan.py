@@ -10,14 +10,15 @@ from typing import Any
 
 from recbole.config import Config
 
+from recbole_hetcomp.declared import suggestion
 from recbole_hetcomp.files import write_text_whole
-from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden, data_root
-from recbole_hetcomp.recbole_bridge.config import suggestion
+from recbole_hetcomp.recbole_bridge.checkpoint import data_root
+from recbole_hetcomp.recbole_bridge.quick_start import build_config
 from recbole_hetcomp.trajectories.remote import is_uri, local_copy
 from recbole_hetcomp.tune.options import SweepOptions
 from recbole_hetcomp.tune.schedulers import scheduler, searcher
 from recbole_hetcomp.tune.space import Parameter, Space, read_space, shipped_space
-from recbole_hetcomp.tune.trial import Job, devices_kept
+from recbole_hetcomp.tune.trial import Job
 
 PLAN = "sweep.json"
 OBJECTIVE = "objective"  # the best validation score so far
@@ -56,7 +57,7 @@ def make_plan(
     model: str | None,
     dataset: str | None,
     options: SweepOptions,
-    config_files: Sequence[str] | None = None,
+    config_files: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
 ) -> SweepPlan:
     """Check everything that can be checked before anything runs.
@@ -73,15 +74,16 @@ def make_plan(
         FileNotFoundError: data set or space are not there.
         ImportError: the searcher is not installed.
     """
-    config = _checked_config(model, dataset, config_files, settings)
+    config = build_config(model, dataset, config_files, settings)
     uri = config["store_dir"] if is_uri(config["store_dir"]) else None
     if uri is not None:
         config["store_dir"] = config.external_config_dict["store_dir"] = str(local_copy(uri))
     space = read_space(options.space or shipped_space(config["model"]))
     _check_names(space, config)
+    output = options.output or default_output(config["model"], config["dataset"])
     plan = SweepPlan(
         job=Job(config["model"], config["dataset"], _portable(config), space, store_uri=uri),
-        options=options,
+        options=SweepOptions(**{**options.plain(), "output": output}),
         seed=config["seed"],
         metric=config["valid_metric"],
         bigger=config["valid_metric_bigger"],
@@ -93,18 +95,16 @@ def make_plan(
     return plan
 
 
+def default_output(model: str, dataset: str) -> str:
+    """The folder of a sweep's results where none is given."""
+    return str(Path("results") / dataset / f"tune-{model}")
+
+
 def portable_settings(
-    model: str | None, dataset: str | None, config_files: Sequence[str] | None, settings: Mapping[str, Any]
+    model: str | None, dataset: str | None, config_files: Sequence[str], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """A run's settings as one dict for a process that runs in another folder: files read, paths absolute."""
-    return _portable(_checked_config(model, dataset, config_files, settings))
-
-
-def _checked_config(
-    model: str | None, dataset: str | None, config_files: Sequence[str] | None, settings: Mapping[str, Any] | None
-) -> Config:
-    with command_line_hidden(), devices_kept():
-        return Config(model, dataset, list(config_files or []) or None, dict(settings or {}))
+    return _portable(build_config(model, dataset, config_files, settings))
 
 
 def _portable(config: Config) -> dict[str, Any]:
@@ -133,8 +133,12 @@ def _most(space: Space, name: str, otherwise: int) -> int:
     return int(max(found.values) if found.kind == "choice" else found.values[1])
 
 
-def load_plan(folder: Path) -> SweepPlan:
+def load_plan(folder: Path, **changed: Any) -> SweepPlan:
     """The plan of the sweep whose results are in a folder.
+
+    Args:
+        folder: the folder.
+        changed: options that win over the plan's.
 
     Raises:
         FileNotFoundError: there is none.
@@ -144,11 +148,25 @@ def load_plan(folder: Path) -> SweepPlan:
         raise FileNotFoundError(f"{folder} holds no sweep to go on with: {PLAN} is not there")
     content = json.loads(file.read_text(encoding="utf-8"))
     job = content.pop("job")
+    options = {**content.pop("options"), **changed}
     space = tuple(Parameter(**{**entry, "values": tuple(entry["values"])}) for entry in job.pop("space"))
-    return SweepPlan(job=Job(**job, space=space), options=SweepOptions(**content.pop("options")), **content)
+    return SweepPlan(job=Job(**job, space=space), options=SweepOptions(**options), **content)
+
+
+def check_free(plan: SweepPlan) -> None:
+    """Refuse an output folder that holds a sweep.
+
+    Raises:
+        FileExistsError: it does.
+    """
+    folder = plan.options.folder
+    if (folder / PLAN).exists():
+        raise FileExistsError(f"{folder} holds a sweep already: --resume goes on with it; or give another --output")
 
 
 def save_plan(plan: SweepPlan) -> None:
     """Write a plan into its output folder, whole or not at all."""
     plan.options.folder.mkdir(parents=True, exist_ok=True)
-    write_text_whole(plan.options.folder / PLAN, json.dumps(asdict(plan), indent=2))
+    write_text_whole(
+        plan.options.folder / PLAN, json.dumps({**asdict(plan), "options": plan.options.plain()}, indent=2)
+    )

@@ -11,17 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, init_seed
 
 from recbole_hetcomp.data.interactions import Interactions
-from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden, plain_config
-from recbole_hetcomp.recbole_bridge.config import HetCompSettings
+from recbole_hetcomp.recbole_bridge.checkpoint import plain_config
+from recbole_hetcomp.recbole_bridge.config import run_settings
+from recbole_hetcomp.recbole_bridge.quick_start import build_config
 from recbole_hetcomp.teachers.pool import Lesson, TeacherPool, teacher_lessons
 from recbole_hetcomp.trajectories import TrajectoryStore
 from recbole_hetcomp.trajectories import remote as mirror
-from recbole_hetcomp.tune.trial import device_settings, devices_kept, logging_to, scratch_folder, use_threads
+from recbole_hetcomp.tune.cluster import node_resources, ray_cluster
+from recbole_hetcomp.tune.options import SweepOptions, check_room, trial_resources
+from recbole_hetcomp.tune.trial import device_settings, logging_to, scratch_folder, use_threads
 
 RETRIES = 5  # of a teacher whose worker or node is lost
 
@@ -85,7 +87,7 @@ class TeacherReport:
 
 def has_teachers(model: str) -> bool:
     """Whether a model is taught, so that its run needs teachers."""
-    return "HetComp" in getattr(get_model(model), "property_files", ())
+    return getattr(get_model(model), "knows_teachers", False)
 
 
 def needed_teachers(
@@ -109,13 +111,8 @@ def needed_teachers(
 
 
 def _lessons(model: str, dataset: str, settings: Mapping[str, Any]) -> list[Lesson]:
-    config = _config(model, dataset, settings)
-    return teacher_lessons(config, HetCompSettings.from_config(config))
-
-
-def _config(model: str, dataset: str, settings: Mapping[str, Any]) -> Config:
-    with command_line_hidden(), devices_kept():
-        return Config(model=model, dataset=dataset, config_dict=dict(settings))
+    config = build_config(model, dataset, settings=settings)
+    return teacher_lessons(config, run_settings(config))
 
 
 def train_teacher(job: TeacherJob) -> TeacherReport:
@@ -126,8 +123,8 @@ def train_teacher(job: TeacherJob) -> TeacherReport:
     use_threads(job.cpus)
     settings = {**job.settings, "show_progress": False, **device_settings(job.gpus)}
     with scratch_folder() as scratch, logging_to(scratch / "teacher.log"):
-        config = _config(job.model, job.dataset, settings)
-        ours = HetCompSettings.from_config(config)
+        config = build_config(job.model, job.dataset, settings=settings)
+        ours = run_settings(config)
         lesson = next(lesson for lesson in teacher_lessons(config, ours) if lesson.label == job.label)
         init_seed(config["seed"], config["reproducibility"])
         train_data, valid_data, _ = data_preparation(config, create_dataset(config))
@@ -189,3 +186,27 @@ def train_teachers(jobs: Iterable[TeacherJob], say: Callable[[str], Any]) -> lis
     if reports:
         say(f"teachers: {sum(report.trained for report in reports)} trained, {len(reports)} in the store")
     return reports
+
+
+def train_in_parallel(
+    model: str, dataset: str, settings: Mapping[str, Any], options: SweepOptions, say: Callable[[str], Any]
+) -> list[TeacherReport]:
+    """Train the teachers of one run into its store, on a cluster or on this machine.
+
+    Args:
+        model: the student's model.
+        dataset: the data set's name.
+        settings: the run's, as :func:`~recbole_hetcomp.tune.sweep_plan.portable_settings` gives them.
+        options: the teachers' resources, and the cluster's address.
+        say: takes a line of the log.
+
+    Raises:
+        ValueError: a teacher fits no node.
+    """
+    with ray_cluster(options.address):
+        import ray
+
+        given = {"cpus_per_trial": options.cpus_per_teacher, "gpus_per_trial": options.gpus_per_teacher}
+        size = trial_resources(SweepOptions(**given), ray.cluster_resources())
+        check_room("a teacher", size, node_resources())
+        return train_teachers(needed_teachers(model, dataset, [settings], size.cpus, size.gpus), say)

@@ -68,19 +68,6 @@ def device_settings(gpus: float) -> dict[str, Any]:
     return {"use_gpu": gpus > 0, "gpu_id": visible if gpus > 0 else ""}
 
 
-@contextmanager
-def devices_kept() -> Iterator[None]:
-    """Put back which GPUs this process sees: building a RecBole Config hides all but one of them."""
-    before = os.environ.get("CUDA_VISIBLE_DEVICES")
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-        else:
-            os.environ["CUDA_VISIBLE_DEVICES"] = before
-
-
 def use_threads(cpus: float) -> None:
     """Let torch use as many threads as processors were asked for."""
     torch.set_num_threads(max(1, int(cpus)))

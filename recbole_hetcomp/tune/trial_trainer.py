@@ -111,8 +111,8 @@ def _curriculum(trainer: Any) -> dict[str, Any]:
 class StudentTrial(TrialTrainer):
     """A distilled student: its trainer keeps and resumes by itself, under the run's key."""
 
-    def _begin(self, knowledge: Any) -> None:
-        super()._begin(knowledge)  # type: ignore[misc]
+    def begin(self, knowledge: Any) -> None:
+        super().begin(knowledge)  # type: ignore[misc]
         self._adopt(knowledge.run)
 
     def _adopt(self, run: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "speed.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "speed"
 RATIOS = {"curriculum_step", "consensus", "evaluation", "loss_exact", "loss_sampled", "store_bytes"}
 
 

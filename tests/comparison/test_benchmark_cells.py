@@ -11,12 +11,12 @@ import torch
 from recbole.quick_start import run_recbole
 from recbole.trainer import Trainer
 
-from recbole_hetcomp.comparison.cells import Work, main
+from recbole_hetcomp.comparison.cells import RunningCell, main
 from recbole_hetcomp.comparison.folder import CELL, ERROR, PER_USER, CellSetup
 from recbole_hetcomp.comparison.grid import Cell
 from recbole_hetcomp.comparison.measure import is_per_user, stored_bytes
 from recbole_hetcomp.files import read_json, write_json
-from recbole_hetcomp.recbole_bridge.config import read_properties
+from recbole_hetcomp.recbole_bridge.property_files import read_properties
 
 SETTINGS = {
     **read_properties("overall"), "metrics": ["Recall", "NDCG", "Hit", "Precision", "MRR", "MAP"],
@@ -29,9 +29,9 @@ def cell_of(role: str, model: str, tuning: bool = False, split_seed: int = 3, **
     return Cell(role, model, model, "ml-100k", "data", "BPR", None, 3, split_seed, settings, tuning)
 
 
-def work(folder, cell: Cell) -> Work:
+def work(folder, cell: Cell) -> RunningCell:
     (folder / "cell").mkdir()
-    made = Work(cell, CellSetup(str(folder / "store"), None, 1), folder / "cell")
+    made = RunningCell(cell, CellSetup(str(folder / "store"), None, 1), folder / "cell")
     made.run()
     return made
 
@@ -92,14 +92,14 @@ def test_a_trial_never_sees_the_test_split(tmp_path, monkeypatch):
 
 def test_a_shared_split_is_the_same_for_all_seeds(tmp_path):
     one, same = (
-        Work(cell_of("baseline", "Pop", split_seed=split, seed=seed), CellSetup("store", None, 1), tmp_path)
+        RunningCell(cell_of("baseline", "Pop", split_seed=split, seed=seed), CellSetup("store", None, 1), tmp_path)
         for split, seed in ((3, 3), (3, 4))
     )
     assert (one.config["seed"], same.config["seed"]) == (3, 4)
     for part in ("train", "test"):
         pairs = [getattr(each, part)._dataset.inter_feat["item_id"] for each in (one, same)]
         assert torch.equal(*pairs)
-    other = Work(cell_of("baseline", "Pop", split_seed=4), CellSetup("store", None, 1), tmp_path)
+    other = RunningCell(cell_of("baseline", "Pop", split_seed=4), CellSetup("store", None, 1), tmp_path)
     assert not torch.equal(one.test._dataset.inter_feat["item_id"], other.test._dataset.inter_feat["item_id"])
 
 
@@ -124,7 +124,7 @@ def test_a_cell_that_the_benchmark_knows_by_another_key_is_refused(tmp_path, mon
     folder = tmp_path / "cells" / "key-of-an-earlier-package"
     folder.mkdir(parents=True)
     cell = cell_of("baseline", "Pop")
-    write_json(folder / CELL, {"cell": cell.plain(), "place": vars(CellSetup(str(tmp_path / "store"), None, 1))})
+    write_json(folder / CELL, {"cell": cell.plain(), "setup": vars(CellSetup(str(tmp_path / "store"), None, 1))})
     monkeypatch.setattr(sys, "argv", ["cells", str(folder)])
     assert main() == 1
     error = read_json(folder / ERROR)["error"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from test_benchmark_plan import CONFIG, changed
 
-from recbole_hetcomp.comparison.grid import Cell, Grid, Tuned
+from recbole_hetcomp.comparison.grid import Cell, Contender, Grid
 from recbole_hetcomp.comparison.plan_file import make_plan
 
 
@@ -30,9 +30,9 @@ def test_there_is_a_cell_for_each_teacher_and_ensemble_of_each_split():
 def test_each_method_is_tuned_once_a_backbone_with_one_budget():
     grid = grid_of({**CONFIG, "tuning": {"trials": 3, "dimensions": [8]}})
     assert grid.tuned() == [
-        Tuned("baseline", "EASE"),
-        Tuned("student", "HetComp", "BPR", 8),
-        Tuned("student", "HetComp", "LightGCN", 8),
+        Contender("baseline", "EASE"),
+        Contender("student", "HetComp", "BPR", 8),
+        Contender("student", "HetComp", "LightGCN", 8),
     ]
     for what in grid.tuned():
         trials = grid.trials(what)
@@ -44,10 +44,10 @@ def test_every_final_run_waits_for_its_own_tuning():
     grid = grid_of({**CONFIG, "tuning": {"trials": 3, "dimensions": [8]}})
     waits = {(row.method, row.backbone, row.dimension): before for row, before in grid.finals()}
     assert waits["Pop", None, None] == []
-    assert waits["EASE", None, None] == [Tuned("baseline", "EASE")]
+    assert waits["EASE", None, None] == [Contender("baseline", "EASE")]
     for dimension in (4, 8):
         for method in ("HetComp", "HetComp (K=50)"):
-            assert waits[method, "BPR", dimension] == [Tuned("student", "HetComp", "BPR", 8)]
+            assert waits[method, "BPR", dimension] == [Contender("student", "HetComp", "BPR", 8)]
     untuned = grid_of({**CONFIG, "tuning": {"trials": 0}})
     assert all(before == [] for _, before in untuned.finals())
     assert untuned.tuned() == []
@@ -59,7 +59,7 @@ def test_settings_win_from_the_common_to_the_chosen():
     config["students"]["methods"]["HetComp"]["settings"] = {"p": 4, "K": 100}
     grid = grid_of(config)
     plain, ablation = (
-        grid.runs(Tuned("student", method, "BPR", 8), {"K": 150, "learning_rate": 0.5})[1]
+        grid.runs(Contender("student", method, "BPR", 8), {"K": 150, "learning_rate": 0.5})[1]
         for method in ("HetComp", "HetComp (K=50)")
     )
     assert {name: plain.settings[name] for name in ("epochs", "p", "K", "learning_rate", "seed")} == {
@@ -78,7 +78,7 @@ def test_a_method_may_have_settings_of_its_own_with_a_backbone():
     grid = grid_of(config)
     found = {
         (backbone, method): {
-            name: grid.runs(Tuned("student", method, backbone, 8), {"learning_rate": 0.5})[0].settings[name]
+            name: grid.runs(Contender("student", method, backbone, 8), {"learning_rate": 0.5})[0].settings[name]
             for name in ("p", "K", "learning_rate")
         }
         for backbone in ("BPR", "LightGCN")
@@ -102,17 +102,17 @@ def test_a_method_runs_at_its_own_dimensions_only():
 
 def test_a_baseline_runs_with_its_own_seeds_only():
     grid = grid_of(changed("baselines.Pop.seeds", [2]))
-    assert [cell.seed for cell in grid.runs(Tuned("baseline", "Pop"), {})] == [2]
+    assert [cell.seed for cell in grid.runs(Contender("baseline", "Pop"), {})] == [2]
 
 
 def test_a_method_with_fewer_teachers_gives_settings_of_those_only():
     config = changed("students.methods.Half", {"like": "HetComp", "settings": {"teachers": ["EASE"]}})
-    (cell, _) = grid_of(config).runs(Tuned("student", "Half", "BPR", 8), {})
+    (cell, _) = grid_of(config).runs(Contender("student", "Half", "BPR", 8), {})
     assert cell.settings["teacher_config"] == {"EASE": {"seed": 1}}
 
 
 def test_a_key_changes_with_what_decides_the_cell_and_with_nothing_else():
-    row = Tuned("student", "HetComp", "BPR", 8)
+    row = Contender("student", "HetComp", "BPR", 8)
     cell = grid_of(CONFIG).runs(row, {})[0]
     others = {
         **CONFIG, "workers": 2, "threads": 3, "seeds": [1], "tuning": {"trials": 9}, "baselines": {}, "store_dir": "x",
@@ -131,7 +131,7 @@ def test_a_key_changes_with_what_decides_the_cell_and_with_nothing_else():
 
 
 def test_more_trials_keep_the_keys_of_those_that_ran():
-    row = Tuned("student", "HetComp", "BPR", 4)
+    row = Contender("student", "HetComp", "BPR", 4)
     few, many = (grid_of(changed("tuning.trials", count)).trials(row) for count in (3, 5))
     assert [trial.key for trial in many[:3]] == [trial.key for trial in few]
 

@@ -11,7 +11,7 @@ import yaml
 from recbole_hetcomp.comparison.checks import check_plan
 from recbole_hetcomp.comparison.plan_file import make_plan, read_plan
 from recbole_hetcomp.comparison.trials import best_trial, nearest, trial_settings
-from recbole_hetcomp.recbole_bridge.config import properties_dir
+from recbole_hetcomp.files import properties_dir
 
 CONFIG = {
     "dataset": "ml-100k",

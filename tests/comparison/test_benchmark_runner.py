@@ -19,9 +19,10 @@ import yaml
 from test_benchmark_plan import CONFIG, changed
 
 from recbole_hetcomp.comparison import processes
+from recbole_hetcomp.comparison.archive import pack_cells, restore_cells
 from recbole_hetcomp.comparison.collect import chosen, final_cells
 from recbole_hetcomp.comparison.folder import CELL, ERROR, LOG, PER_USER, RESULT, CellFolder, CellSetup, only_one
-from recbole_hetcomp.comparison.grid import Grid, Tuned
+from recbole_hetcomp.comparison.grid import Contender, Grid
 from recbole_hetcomp.comparison.plan_file import make_plan
 from recbole_hetcomp.comparison.runner import Benchmark, describe, run_benchmark, stages
 
@@ -100,7 +101,7 @@ def test_the_final_runs_have_the_settings_that_were_best_on_validation(tmp_path,
     stub()
     grid = grid_of(tuning={"trials": 6}, baselines={"Pop": {}})
     Benchmark(grid, tmp_path).run()
-    what = Tuned("student", "HetComp", "BPR", 4)
+    what = Contender("student", "HetComp", "BPR", 4)
     rates = [trial.settings.get("learning_rate", 9.0) for trial in grid.trials(what)]
     best = min(rates, key=lambda rate: abs(rate - 0.01))
     assert chosen(grid, tmp_path, what) == {"learning_rate": best}
@@ -169,7 +170,7 @@ def test_a_trial_that_fails_is_not_chosen(tmp_path, stub):
     stub()
     grid = grid_of()
     Benchmark(grid, tmp_path).run()
-    what = Tuned("baseline", "EASE")
+    what = Contender("baseline", "EASE")
     assert chosen(grid, tmp_path, what) == {}
     folder = CellFolder(tmp_path, grid.trials(what)[0])
     (folder.path / RESULT).unlink()
@@ -351,13 +352,27 @@ def test_likeness_to_another_ensemble_is_not_taken_over(tiny, listless):
     assert "overlap@50" not in pd.read_parquet(listless / "runs.parquet").dropna(axis="columns", how="all")
 
 
+def test_packed_cells_and_csv_tables_make_the_same_report_elsewhere(tiny, listless, tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "cell_command", lambda path: pytest.fail("a cell is run"))
+    other, config = tmp_path / "other", tiny[0].parent / "tiny.yaml"
+    pack_cells(listless, tmp_path / "cells.parquet")
+    restore_cells(tmp_path / "cells.parquet", other)
+    for name in ("runs.csv", "failures.csv"):
+        shutil.copy(listless / name, other)
+    for folder in (listless, other):
+        assert run_benchmark(config, folder, report_only=True) == 0
+    for name in ("runs.csv", "report.md"):
+        first, second = ((folder / name).read_text().replace(str(folder), "OUT") for folder in (listless, other))
+        assert first == second
+
+
 def test_paths_in_the_config_are_those_of_the_caller(tmp_path, stub):
     config = copy.deepcopy(TINY)
     config["store_dir"] = "kept"
     Path("tiny.yaml").write_text(yaml.safe_dump(config))
     stub("BPR", "Pop", "EASE", "NoKD")
     assert run_benchmark("tiny.yaml", tmp_path) == 1
-    orders = [json.loads(file.read_text())["place"] for file in tmp_path.glob(f"cells/*/{CELL}")]
+    orders = [json.loads(file.read_text())["setup"] for file in tmp_path.glob(f"cells/*/{CELL}")]
     assert {order["store_dir"] for order in orders} == {str(Path("kept").absolute())}
     assert np.all([order["threads"] == 1 for order in orders])
 

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_hetcomp.core.consensus import (
-    Consensus,
     popularity_weights,
     rank_deviation,
     taught_observed,
     taught_unobserved,
 )
 from recbole_hetcomp.core.rankings import PAD, Ragged
+from recbole_hetcomp.settings import Consensus
 
 seeds = st.integers(0, 2**31 - 1)
 quick = settings(max_examples=60, deadline=None)
@@ -48,6 +48,16 @@ settings_drawn = st.fixed_dictionaries(
 )
 
 
+def _consensus(drawn: dict, **more: bool) -> Consensus:
+    return Consensus(
+        T_r=drawn["T_r"],
+        T_s=drawn["T_s"],
+        teacher_weights=drawn["weights"],
+        consistency_window=drawn["window"],
+        **more,
+    )
+
+
 @quick
 @given(
     seed=seeds,
@@ -72,7 +82,7 @@ def test_unobserved_agrees_with_the_oracle(
     trajectories = [random_trajectory(generator, e, n_users, n_items, width) for e, width in zip(snapshots, widths)]
     users = torch.tensor([4, 1, 1, 0])
     v = torch.stack([torch.randint(0, e, (len(users),), generator=generator) for e in snapshots], dim=1)
-    chosen = Consensus(drawn["T_r"], drawn["T_s"], drawn["weights"], drawn["window"], use_consistency)
+    chosen = _consensus(drawn, use_consistency=use_consistency)
     items, scores = taught_unobserved(trajectories, v, users, k, chosen, budget=1 + seed % 50)
     assert items.shape == scores.shape == (len(users), k)
     assert items.dtype == torch.int64
@@ -109,7 +119,7 @@ def test_observed_agrees_with_the_oracle(
     ]
     users = torch.tensor([3, 0, 2, 1, 3])
     v = torch.stack([torch.randint(0, e, (len(users),), generator=generator) for e in snapshots], dim=1)
-    chosen = Consensus(drawn["T_r"], drawn["T_s"], drawn["weights"], drawn["window"])
+    chosen = _consensus(drawn)
     stored = [teacher.short() for teacher in ranks]
     items = taught_observed(observed, stored, v, users, k, chosen, budget=1 + seed % 30)
     assert items.shape == (len(users), k)
@@ -123,7 +133,8 @@ def test_observed_agrees_with_the_oracle(
 def test_hand_computed_with_an_item_that_leaves_the_list() -> None:
     # Snapshots [7, 8] and [8, 9], K' = 2. Around snapshot 1: item 8 had ranks 1, 0; item 9 ranks 2 (gone), 1.
     trajectory = torch.tensor([[[7, 8]], [[8, 9]]], dtype=torch.int32)
-    items, scores = taught_unobserved([trajectory], torch.tensor([[1]]), torch.tensor([0]), 2)
+    around = Consensus(consistency_window=1)
+    items, scores = taught_unobserved([trajectory], torch.tensor([[1]]), torch.tensor([0]), 2, around)
     consistent = math.exp(-0.5 / 100)
     assert items.tolist() == [[8, 9]]
     expected = [1 + consistent, math.exp(-0.1) + consistent]
@@ -133,8 +144,8 @@ def test_hand_computed_with_an_item_that_leaves_the_list() -> None:
 def test_window_zero_or_one_snapshot_has_no_deviation() -> None:
     trajectory = torch.tensor([[[7, 8]], [[8, 9]]], dtype=torch.int32)
     user, v = torch.tensor([0]), torch.tensor([[1]])
-    _, still = taught_unobserved([trajectory], v, user, 2, Consensus(window=0))
-    _, alone = taught_unobserved([trajectory[1:]], v * 0, user, 2)
+    _, still = taught_unobserved([trajectory], v, user, 2, Consensus(consistency_window=0))
+    _, alone = taught_unobserved([trajectory[1:]], v * 0, user, 2, Consensus(consistency_window=1))
     assert still.tolist() == alone.tolist()
     assert still[0, 0].item() == pytest.approx(2.0, abs=1e-12)
     _, ablated = taught_unobserved([trajectory], v, user, 2, Consensus(use_consistency=False))
@@ -255,13 +266,13 @@ def test_deviation_is_that_of_the_population() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"T_r": 0.0}, "T_r is 0.0"),
-        ({"T_s": math.inf}, "T_s is inf"),
-        ({"window": -1}, "window is -1"),
-        ({"teacher_weights": ()}, "teacher_weights is"),
-        ({"teacher_weights": (1.0, -1.0)}, "teacher_weights is"),
-        ({"teacher_weights": (0.0, 0.0)}, "at least one above 0"),
-        ({"teacher_weights": (math.nan,)}, "teacher_weights is"),
+        ({"T_r": 0.0}, "T_r=0.0 is not allowed: it must be greater than 0"),
+        ({"T_s": math.inf}, "T_s=inf is not allowed: a finite number"),
+        ({"consistency_window": -1}, "consistency_window=-1 is not allowed: at least 0"),
+        ({"teacher_weights": ()}, r"teacher_weights=\(\) is not allowed"),
+        ({"teacher_weights": (1.0, -1.0)}, r"teacher_weights=\(1.0, -1.0\) is not allowed: numbers of at least 0"),
+        ({"teacher_weights": (0.0, 0.0)}, "one of them above 0"),
+        ({"teacher_weights": (math.nan,)}, "finite numbers are needed"),
     ],
 )
 def test_refuses_bad_settings(arguments: dict, message: str) -> None:

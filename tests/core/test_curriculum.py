@@ -10,9 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_hetcomp.core.curriculum import Curriculum, CurriculumState, advance
+from recbole_hetcomp.core.curriculum import CurriculumState, advance
 from recbole_hetcomp.core.discrepancy import discrepancy
 from recbole_hetcomp.core.rankings import PAD
+from recbole_hetcomp.settings import Curriculum
 
 seeds = st.integers(0, 2**31 - 1)
 
@@ -33,7 +34,7 @@ def test_agrees_with_the_oracle_step_by_step(
     seed: int, snapshots: list[int], alpha: float, decay: float, gain: str
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
-    n_users, chosen = 6, Curriculum(alpha, decay, K_D=4, discrepancy_gain=gain)
+    n_users, chosen = 6, Curriculum(alpha=alpha, alpha_decay=decay, K_D=4, discrepancy_gain=gain)
     trajectories = [random_lists(generator, e, n_users, n_items=8, length=6) for e in snapshots]
     state = CurriculumState.start(n_users, snapshots)
     v, d_ref = state.v.tolist(), state.d_ref.tolist()
@@ -200,12 +201,12 @@ def test_refuses_what_does_not_fit() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"alpha": 0.0}, "alpha is 0.0"),
-        ({"alpha": math.nan}, "alpha is nan"),
-        ({"alpha_decay": 1.1}, "alpha_decay is 1.1"),
-        ({"K_D": 0}, "K_D is 0"),
-        ({"T_r": -1.0}, "T_r is -1.0"),
-        ({"discrepancy_gain": "rank"}, "'rank'; allowed: teacher, position"),
+        ({"alpha": 0.0}, "alpha=0.0 is not allowed: it must be greater than 0"),
+        ({"alpha": math.nan}, "alpha=nan is not allowed: a finite number"),
+        ({"alpha_decay": 1.1}, "alpha_decay=1.1 is not allowed: at most 1"),
+        ({"K_D": 0}, "K_D=0 is not allowed: at least 1"),
+        ({"T_r": -1.0}, "T_r=-1.0 is not allowed: it must be greater than 0"),
+        ({"discrepancy_gain": "rank"}, "'rank' is not allowed: one of teacher, position"),
     ],
 )
 def test_refuses_bad_settings(arguments: dict, message: str) -> None:

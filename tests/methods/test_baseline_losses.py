@@ -10,32 +10,15 @@ import pytest
 import torch
 
 from recbole_hetcomp.core import PAD, plackett_luce_nll, rest_logsumexp
-from recbole_hetcomp.core.draws import gumbel
-from recbole_hetcomp.methods._losses import (
-    CDSettings,
-    CLDRDSettings,
-    DCDSettings,
-    MTDSettings,
-    PopularityGroups,
-    RCEKDSettings,
-    RDSettings,
-    RRDSettings,
-    UnionOfLists,
-    UnKDSettings,
-    closure_sample,
-    correction_loss,
-    corrections,
-    gated_ranking_loss,
-    grouped_ranking_loss,
-    item_corrections,
-    pair_loss,
-    popularity_groups,
-    ranking_weights,
-    soft_cross_entropy,
-    split_cross_entropy,
-    weighted_log_loss,
-)
-from recbole_hetcomp.methods._losses.curriculum import group_ends
+from recbole_hetcomp.core.sampling import gumbel
+from recbole_hetcomp.methods.cd import CDSettings, soft_cross_entropy
+from recbole_hetcomp.methods.cldrd import CLDRDSettings, group_ends, grouped_ranking_loss
+from recbole_hetcomp.methods.dcd import DCDSettings, correction_loss, corrections, item_corrections
+from recbole_hetcomp.methods.mtd import MTDSettings, UnionOfLists, gated_ranking_loss
+from recbole_hetcomp.methods.rcekd import RCEKDSettings, closure_sample, split_cross_entropy
+from recbole_hetcomp.methods.rd import RDSettings, ranking_weights, weighted_log_loss
+from recbole_hetcomp.methods.rrd import RRDSettings
+from recbole_hetcomp.methods.unkd import PopularityGroups, UnKDSettings, pair_loss, popularity_groups
 
 N_ITEMS, N_USERS = 23, 6
 LENGTHS = (7, 1, 0, 5, 7, 3)  # of the users' lists
@@ -139,7 +122,7 @@ def test_cldrd_groups_are_as_equal_as_can_be():
 
 
 def test_cldrd_stages():
-    settings = CLDRDSettings(1.0, stage_groups=(1, 5, 20), stage_epochs=4)
+    settings = CLDRDSettings(stage_groups=(1, 5, 20), stage_epochs=4)
     assert [settings.stage_at(epoch) for epoch in (0, 3, 4, 7, 8, 500)] == [0, 0, 1, 1, 2, 2]
 
 
@@ -380,10 +363,10 @@ def test_gumbel_noise_has_its_mean_and_variance():
     [
         (lambda: RRDSettings(kd_weight=-1.0), "kd_weight=-1.0"),
         (lambda: rd(position_temperature=0.0), "position_temperature=0.0"),
-        (lambda: CDSettings(1.0, 1.0, 1.0, item_sample_num=-1), "item_sample_num=-1"),
-        (lambda: MTDSettings(1.0, gate_temperature=0.0, gate_entropy=0.0), "gate_temperature=0.0"),
-        (lambda: CLDRDSettings(1.0, stage_groups=(5, 5), stage_epochs=1), "stage_groups=.5, 5."),
-        (lambda: CLDRDSettings(1.0, stage_groups=(), stage_epochs=1), "stage_groups="),
+        (lambda: CDSettings(item_sample_num=-1), "item_sample_num=-1"),
+        (lambda: MTDSettings(gate_temperature=0.0, gate_entropy=0.0), "gate_temperature=0.0"),
+        (lambda: CLDRDSettings(stage_groups=(5, 5), stage_epochs=1), "stage_groups=.5, 5."),
+        (lambda: CLDRDSettings(stage_groups=(), stage_epochs=1), "stage_groups="),
         (lambda: dcd(selection="best"), "selection='best'"),
         (lambda: unkd(group_num=0), "group_num=0"),
         (lambda: rcekd(closure_num=10), "closure_num=10 is not allowed: at most candidate_num=9"),

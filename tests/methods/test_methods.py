@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import replace
 from typing import Any
 
+import attrs
 import baseline_oracles
 import oracles
 import pytest
@@ -19,13 +19,14 @@ import recbole_hetcomp  # noqa: F401
 from recbole_hetcomp.core import PAD
 from recbole_hetcomp.core.rankings import hide
 from recbole_hetcomp.data.interactions import Interactions
-from recbole_hetcomp.recbole_bridge.config import METHODS, read_properties
-from recbole_hetcomp.recbole_bridge.registration import registered
+from recbole_hetcomp.recbole_bridge.property_files import read_properties
+from recbole_hetcomp.recbole_bridge.registry import STUDENT, models_of_role, registered
 from recbole_hetcomp.student.trainer import DistillingTrainer
 from recbole_hetcomp.teachers.knowledge import Knowledge
 from recbole_hetcomp.trajectories import Trajectory
 
 BACKBONES = ["BPR", "LightGCN", "CML", "NeuMF"]
+METHODS = [name for name in models_of_role(STUDENT) if not name.startswith("Mine")]
 COMPARED = [name for name in METHODS if name not in ("HetComp", "NoKD")]
 USERS = torch.tensor([1, 5, 9, 200])
 
@@ -39,11 +40,11 @@ def lesson(method: str, **settings: Any) -> Any:
     model = get_model(method)(config, train)
     trainer = registered()[method].trainer(config, model)
     ensemble = torch.empty(data.n_users, 0, dtype=torch.int32)
-    weighed = replace(model.settings, teacher_weights=(1.0, 1.0))
-    trainer.settings, trainer.knowledge = weighed, Knowledge(data, "run", teachers, weighed, ensemble, None)
-    trainer._begin(trainer.knowledge)
+    weighed = attrs.evolve(model.settings, teacher_weights=(1.0, 1.0))
+    trainer.knowledge = Knowledge(data, "run", teachers, weighed, ensemble, None)
+    trainer.begin(trainer.knowledge)
     model.eval()
-    trainer._before_epoch(0)
+    trainer.before_epoch(0)
     return trainer
 
 
@@ -90,7 +91,7 @@ def listed(rows: torch.Tensor) -> list[int]:
 def test_the_rest_is_all_unobserved_items(method, backbone):
     more = {"CLDRD": {"stage_groups": [3, 20]}, "MTD": {"gate_entropy": 0.0}}.get(method, {})
     trainer = lesson(method, student_backbone=backbone, **more)
-    losses = trainer._distil(USERS).detach()
+    losses = trainer.user_losses(USERS).detach()
     everything = trainer.model.all_scores(USERS).detach().double()
     for user, f, loss in zip(USERS.tolist(), everything.tolist(), losses.tolist()):
         history, taught = seen(trainer, user), listed(trainer.lists.unobserved[user])
@@ -111,7 +112,7 @@ def test_the_rest_is_all_unobserved_items(method, backbone):
 @pytest.mark.parametrize("method", COMPARED)
 def test_every_method_moves_every_backbone(method, backbone):
     trainer = lesson(method, student_backbone=backbone)
-    loss = trainer._loss(USERS)
+    loss = trainer.loss(USERS)
     loss.backward()
     moved = sum(float(p.grad.abs().sum()) for p in trainer.model.backbone.parameters() if p.grad is not None)
     assert loss.dim() == 0
@@ -121,24 +122,24 @@ def test_every_method_moves_every_backbone(method, backbone):
 
 @pytest.mark.parametrize("method", ["RRD", "MTD"])
 def test_a_sampled_rest_comes_close_to_the_exact_one(method):
-    exact = float(lesson(method)._loss(USERS).detach())
+    exact = float(lesson(method).loss(USERS).detach())
     sampled = lesson(method, rest_sample_num=1600)
-    found = torch.stack([sampled._loss(USERS).detach() for _ in range(5)]).mean()
+    found = torch.stack([sampled.loss(USERS).detach() for _ in range(5)]).mean()
     assert float(found) == pytest.approx(exact, rel=0.01)
 
 
 def test_rd_uses_the_students_ranks_after_its_warm_up():
     trainer = lesson("RD", warmup_epochs=1)
-    early = trainer._distil(USERS)
-    trainer._before_epoch(1)
-    assert not torch.allclose(early, trainer._distil(USERS))
+    early = trainer.user_losses(USERS)
+    trainer.before_epoch(1)
+    assert not torch.allclose(early, trainer.user_losses(USERS))
 
 
 def test_cd_draws_come_close_to_the_mean_loss():
     trainer = lesson("CD")
-    mean = trainer._distil(USERS)
-    trainer.method = replace(trainer.method, item_sample_num=20_000)
-    torch.testing.assert_close(trainer._distil(USERS), mean, rtol=0.02, atol=0)
+    mean = trainer.user_losses(USERS)
+    trainer.method = attrs.evolve(trainer.method, item_sample_num=20_000)
+    torch.testing.assert_close(trainer.user_losses(USERS), mean, rtol=0.02, atol=0)
 
 
 @pytest.mark.parametrize("method", ["DCD", "RCEKD"])
@@ -147,18 +148,18 @@ def test_choices_are_kept_between_refreshes_and_in_a_checkpoint(method):
     chosen = trainer.chosen
     with torch.no_grad():
         trainer.model.backbone.user_embedding.weight.neg_()
-    trainer._before_epoch(2)
+    trainer.before_epoch(2)
     assert trainer.chosen is chosen
-    trainer._load_method_state({"chosen": {key: value.clone() for key, value in chosen.items()}})
-    trainer._before_epoch(2)
+    trainer.load_method_state({"chosen": {key: value.clone() for key, value in chosen.items()}})
+    trainer.before_epoch(2)
     assert all(torch.equal(trainer.chosen[key], chosen[key]) for key in chosen)
-    trainer._before_epoch(3)
+    trainer.before_epoch(3)
     assert not all(torch.equal(trainer.chosen[key], chosen[key]) for key in chosen)
 
 
 def test_mtd_learns_its_gate_and_serves_without_it():
     trainer = lesson("MTD")
-    trainer._loss(USERS).backward()
+    trainer.loss(USERS).backward()
     torch.testing.assert_close(trainer.model.gate(USERS), torch.full((4, 2), 0.5))
     assert trainer.model.gate_layer.bias.grad.abs().sum() > 0
     assert "gate_layer" not in dict(trainer.model.backbone.named_children())
@@ -171,9 +172,9 @@ def test_mtd_names_a_backbone_without_user_embedding():
 
 def test_cldrd_counts_early_stopping_in_its_last_stage_only():
     trainer = lesson("CLDRD", stage_groups=[1, 4], stage_epochs=2)
-    assert not trainer._may_stop()
-    trainer._before_epoch(2)
-    assert trainer._may_stop()
+    assert not trainer.may_stop()
+    trainer.before_epoch(2)
+    assert trainer.may_stop()
 
 
 # --- settings ---
@@ -181,8 +182,8 @@ def test_cldrd_counts_early_stopping_in_its_last_stage_only():
 
 @pytest.mark.parametrize("method", COMPARED)
 def test_each_setting_of_a_method_has_a_line_in_its_property_file(method):
-    own = registered()[method].model.method_settings
-    assert set(own.__dataclass_fields__) <= set(read_properties("model", method))
+    own = registered()[method].model.own_settings
+    assert set(own.names()) <= set(read_properties("model", method))
 
 
 @pytest.mark.parametrize("method", COMPARED)
@@ -288,7 +289,7 @@ def test_without_a_curriculum_everybody_starts_at_the_final_consensus():
     trainer = ablated(curriculum="none")
     assert trainer.state.finished.all()
     assert trainer.fine.all()
-    assert trainer._may_stop()
+    assert trainer.may_stop()
 
 
 @pytest.mark.parametrize(("adkt", "fine"), [("fine", True), ("coarse", False)])
@@ -306,7 +307,7 @@ def test_without_observed_knowledge():
         oracles.fine_loss(row, seen(trainer, user), [], listed(trainer.lists.unobserved[user]), 12)
         for user, row in zip(USERS.tolist(), f)
     )
-    assert float(trainer._loss(USERS).detach()) == pytest.approx(expected, rel=1e-5)
+    assert float(trainer.loss(USERS).detach()) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("draws", [0, 1600])
@@ -323,7 +324,7 @@ def test_joint_knowledge_is_one_list(draws):
         hidden = [item for item in seen(trainer, user) if item not in joint]
         for length in (6, 1):
             expected += 0.005 * 0.5 * oracles.rank_loss(f, hidden, joint[:length])
-    assert float(trainer._loss(USERS).detach()) == pytest.approx(expected, rel=1e-5 if draws == 0 else 0.02)
+    assert float(trainer.loss(USERS).detach()) == pytest.approx(expected, rel=1e-5 if draws == 0 else 0.02)
 
 
 def test_ablations_run(finished_run, tiny_run):

@@ -27,7 +27,7 @@ from recbole_hetcomp.metrics.lists import (
     stored_top_lists,
     top_list_entries,
 )
-from recbole_hetcomp.recbole_bridge.config import HetCompSettings, score_elements
+from recbole_hetcomp.recbole_bridge.config import memory_for_scores, run_settings
 from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
 from recbole_hetcomp.recbole_bridge.scoring import SCORES_AT_ONCE
 from recbole_hetcomp.teachers.knowledge import ensemble_lists
@@ -160,13 +160,13 @@ def test_the_best_model_is_loaded_as_recbole_loads_it(monkeypatch, tmp_path):
 @pytest.mark.parametrize("budget", [16, 17, 256])
 def test_no_metric_depends_on_the_memory(monkeypatch, budget):
     part = Part("BPR", memory_budget_mb=budget).learn()
-    monkeypatch.setattr(evaluation, "score_elements", lambda config: score_elements(config) // 100)
+    monkeypatch.setattr(evaluation, "memory_for_scores", lambda config: memory_for_scores(config) // 100)
     found = evaluated_by_lists(part.ours, part.valid, monkeypatch)
     assert found == part.recboles.evaluate(part.valid, load_best_model=False)
 
 
 def test_the_default_budget_is_one():
-    assert score_elements(Config(model="BPR", dataset="ml-100k", config_dict={})) == SCORES_AT_ONCE
+    assert memory_for_scores(Config(model="BPR", dataset="ml-100k", config_dict={})) == SCORES_AT_ONCE
 
 
 # --- when RecBole's own evaluation stays ---
@@ -302,8 +302,10 @@ def test_a_cut_ensemble_serves_what_the_whole_one_would():
         n_users, n_items, observed, Ragged.from_pairs(users, items, n_users), observed.lengths() > 0, "test"
     )
     teachers = [one_snapshot(data, each, generator) for _ in range(3)]
-    settings = HetCompSettings.from_config(Config(model="HetComp", dataset="ml-100k", config_dict={}))
-    whole, cut = (ensemble_lists(data, teachers, settings, served_length) for served_length in (100, 5))
+    settings = run_settings(Config(model="HetComp", dataset="ml-100k", config_dict={}))
+    whole, cut = (
+        ensemble_lists(data, teachers, settings, served_length, settings.block_elements) for served_length in (100, 5)
+    )
     left_out = int((data.served.lengths() - observed.lengths()).max())
     assert whole.shape == (n_users, 3 * each)
     assert cut.shape == (n_users, 5 + left_out)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import sys
 from collections import Counter
 from typing import Any
 
+import attrs
 import pytest
 import yaml
 from recbole.config import Config
@@ -15,23 +15,19 @@ from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model
 
 from recbole_hetcomp.core.rankings import BLOCK_ELEMENTS
+from recbole_hetcomp.declared import allowed, closest
+from recbole_hetcomp.files import properties_dir
 from recbole_hetcomp.recbole_bridge.config import (
-    PRESETS,
-    HetCompSettings,
     backbone_config,
-    closest,
+    memory_for_scores,
     no_kd_config,
-    properties_dir,
-    read_properties,
-    run_key,
-    score_elements,
+    run_settings,
     teacher_config,
-    training_identity,
 )
+from recbole_hetcomp.recbole_bridge.identity import run_key, training_identity
+from recbole_hetcomp.recbole_bridge.property_files import read_properties
 from recbole_hetcomp.recbole_bridge.scoring import SCORES_AT_ONCE
-
-# Lines of HetComp.yaml that are RecBole's settings, not the plugin's.
-RECBOLE_KEYS = {"embedding_size", "train_batch_size", "learning_rate", "epochs", "eval_step", "stopping_step"}
+from recbole_hetcomp.settings import HetCompSettings, Training
 
 
 def config_of(model: str = "HetComp", **given: Any) -> Config:
@@ -39,7 +35,7 @@ def config_of(model: str = "HetComp", **given: Any) -> Config:
 
 
 def settings_of(**given: Any) -> HetCompSettings:
-    return HetCompSettings.from_config(config_of(**given))
+    return run_settings(config_of(**given))
 
 
 # --- one field, one line ---
@@ -48,15 +44,15 @@ def settings_of(**given: Any) -> HetCompSettings:
 def test_every_setting_is_one_line_of_the_property_file_and_every_line_a_setting():
     text = (properties_dir() / "model" / "HetComp.yaml").read_text(encoding="utf-8")
     lines = Counter(re.findall(r"^(\w+):", text, flags=re.MULTILINE))
-    assert set(lines) - RECBOLE_KEYS == set(HetCompSettings.names())
+    assert set(lines) == set(HetCompSettings.names())
     assert set(lines.values()) == {1}
     undocumented = [line for line in text.splitlines() if re.match(r"\w+:", line) and "# (" not in line]
     assert undocumented == []
 
 
-def test_every_setting_is_documented():
-    documented = re.findall(r"^        (\w+): ", HetCompSettings.__doc__, flags=re.MULTILINE)
-    assert documented == HetCompSettings.names()
+def test_every_setting_has_a_meaning_that_is_a_sentence():
+    meanings = {name: declared.meaning for name, declared in HetCompSettings.declarations().items()}
+    assert [name for name, meaning in meanings.items() if len(meaning) < 10 or meaning[-1] != "."] == []
 
 
 def test_defaults_are_those_of_the_property_file():
@@ -69,8 +65,8 @@ def test_defaults_are_those_of_the_property_file():
 @pytest.mark.parametrize("file", sorted((properties_dir() / "preset").glob("*.yaml")), ids=lambda file: file.stem)
 def test_a_preset_names_only_known_settings(file):
     known = set(HetCompSettings.names()) | set(config_of().internal_config_dict)
-    assert set(yaml.safe_load(file.read_text(encoding="utf-8"))) <= known
-    assert file.stem in PRESETS
+    assert set(yaml.safe_load(file.read_text(encoding="utf-8"))) - {"extends"} <= known
+    assert file.stem in allowed(Training, "preset")
 
 
 def test_settings_survive_plain_data():
@@ -81,7 +77,7 @@ def test_settings_survive_plain_data():
 
 
 def test_settings_cannot_be_changed():
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
         settings_of().K = 3  # type: ignore[misc]
 
 
@@ -105,12 +101,12 @@ def test_what_the_user_gives_wins_over_a_preset(tmp_path):
     config = Config(
         model="HetComp", dataset="ml-100k", config_file_list=[str(file)], config_dict={"learning_rate": 0.25}
     )
-    settings = HetCompSettings.from_config(config)
+    settings = run_settings(config)
     assert (settings.adkt, settings.discrepancy_gain, config["learning_rate"]) == ("user", "position", 0.25)
 
 
 def test_a_preset_reaches_the_ensemble_too():
-    assert HetCompSettings.from_config(config_of("TeacherEnsemble", preset="authors")).p == 10
+    assert run_settings(config_of("TeacherEnsemble", preset="authors")).p == 10
 
 
 # --- bad values ---
@@ -189,15 +185,15 @@ def test_a_key_that_nobody_reads_is_warned_about(log):
 def test_a_teacher_setting_that_the_teacher_does_not_have_is_refused():
     config = config_of(teacher_config={"LightGCN": {"n_layer": 3}})
     with pytest.raises(ValueError, match="'n_layer' for LightGCN; did you mean 'n_layers'"):
-        teacher_config(config, HetCompSettings.from_config(config), "LightGCN")
+        teacher_config(config, run_settings(config), "LightGCN")
     config = config_of(teacher_config={"LightGCN": {"embedding_size": 16}})
-    assert teacher_config(config, HetCompSettings.from_config(config), "LightGCN")["embedding_size"] == 16
+    assert teacher_config(config, run_settings(config), "LightGCN")["embedding_size"] == 16
 
 
 def test_a_key_of_the_run_that_alone_is_unknown_is_refused_in_no_kd_config():
     config = config_of(no_kd_config={"learning_rat": 0.1})
     with pytest.raises(ValueError, match="'learning_rat' for BPR; did you mean 'learning_rate'"):
-        no_kd_config(config, HetCompSettings.from_config(config))
+        no_kd_config(config, run_settings(config))
 
 
 @pytest.fixture(scope="module")
@@ -263,11 +259,11 @@ def test_settings_from_the_command_line(monkeypatch, argument, name, expected):
 
 def test_the_command_line_does_not_reach_teachers(monkeypatch):
     quiet = config_of()
-    expected = teacher_config(quiet, HetCompSettings.from_config(quiet), "LightGCN")
+    expected = teacher_config(quiet, run_settings(quiet), "LightGCN")
     monkeypatch.setattr(sys, "argv", ["run", "--learning_rate=0.5", "--epochs=7", "--embedding_size=3"])
     config = config_of()
     assert (config["learning_rate"], config["epochs"], config["embedding_size"]) == (0.5, 7, 3)
-    made = teacher_config(config, HetCompSettings.from_config(config), "LightGCN")
+    made = teacher_config(config, run_settings(config), "LightGCN")
     for key in ("learning_rate", "epochs", "embedding_size", "stopping_step"):
         assert made[key] == expected[key] == read_properties("model", "LightGCN")[key]
     assert training_identity(made) == training_identity(expected)
@@ -285,7 +281,7 @@ def test_nor_does_the_runs_dictionary_but_data_and_seed_do():
         metrics=["Hit"],
         valid_metric="Hit@5",
     )
-    made = teacher_config(config, HetCompSettings.from_config(config), "BPR")
+    made = teacher_config(config, run_settings(config), "BPR")
     mine = read_properties("model", "BPR")
     assert [made[key] for key in ("learning_rate", "train_batch_size", "weight_decay")] == [
         mine[key] for key in ("learning_rate", "train_batch_size", "weight_decay")
@@ -296,14 +292,14 @@ def test_nor_does_the_runs_dictionary_but_data_and_seed_do():
 
 def test_teacher_config_wins_over_the_property_file():
     config = config_of(teacher_config={"BPR": {"learning_rate": 0.25, "epochs": 3}})
-    made = teacher_config(config, HetCompSettings.from_config(config), "BPR")
+    made = teacher_config(config, run_settings(config), "BPR")
     assert (made["learning_rate"], made["epochs"]) == (0.25, 3)
     assert made["embedding_size"] == read_properties("model", "BPR")["embedding_size"]
 
 
 def test_a_plugin_teacher_and_a_one_step_teacher_get_their_own_defaults():
     config = config_of(teachers=["ItemVAE", "EASE"])
-    settings = HetCompSettings.from_config(config)
+    settings = run_settings(config)
     item_vae, ease = (teacher_config(config, settings, name) for name in settings.teachers)
     assert item_vae["latent_dimension"] == read_properties("model", "ItemVAE")["latent_dimension"]
     assert ease["reg_weight"] == 250.0  # RecBole's
@@ -314,23 +310,23 @@ def test_a_plugin_teacher_and_a_one_step_teacher_get_their_own_defaults():
 
 def test_neumf_as_a_student_takes_the_embedding_size():
     config = config_of(student_backbone="NeuMF", embedding_size=6)
-    view = backbone_config(config, HetCompSettings.from_config(config))
+    view = backbone_config(config, run_settings(config))
     assert (view["mf_embedding_size"], view["mlp_embedding_size"], view["model"]) == (6, 6, "NeuMF")
     assert config["model"] == "HetComp"
-    alone = no_kd_config(config, HetCompSettings.from_config(config))
+    alone = no_kd_config(config, run_settings(config))
     assert (alone["mf_embedding_size"], alone["mlp_embedding_size"]) == (6, 6)
 
 
 def test_a_size_that_the_user_gives_is_kept():
     config = config_of(student_backbone="NeuMF", embedding_size=6, mlp_embedding_size=3)
-    settings = HetCompSettings.from_config(config)
+    settings = run_settings(config)
     for made in (backbone_config(config, settings), no_kd_config(config, settings)):
         assert (made["mf_embedding_size"], made["mlp_embedding_size"]) == (6, 3)
 
 
 def test_student_config_wins_and_reaches_the_student_alone_too():
     config = config_of(student_backbone="LightGCN", student_config={"n_layers": 1})
-    settings = HetCompSettings.from_config(config)
+    settings = run_settings(config)
     assert backbone_config(config, settings)["n_layers"] == no_kd_config(config, settings)["n_layers"] == 1
     assert backbone_config(config, settings)["embedding_size"] == 8
     assert no_kd_config(config, settings)["embedding_size"] == 8
@@ -338,7 +334,7 @@ def test_student_config_wins_and_reaches_the_student_alone_too():
 
 def test_backbone_settings_given_at_the_top_reach_the_student_and_the_student_alone():
     config = config_of(student_backbone="LightGCN", n_layers=1)
-    settings = HetCompSettings.from_config(config)
+    settings = run_settings(config)
     assert backbone_config(config, settings)["n_layers"] == no_kd_config(config, settings)["n_layers"] == 1
 
 
@@ -348,18 +344,18 @@ def test_backbone_settings_given_at_the_top_reach_the_student_and_the_student_al
 def test_the_default_memory_is_the_blocks_defaults():
     settings = settings_of()
     assert (settings.score_elements, settings.block_elements) == (SCORES_AT_ONCE, BLOCK_ELEMENTS)
-    assert score_elements(config_of("BPR")) == SCORES_AT_ONCE  # a model without the setting
+    assert memory_for_scores(config_of("BPR")) == SCORES_AT_ONCE  # a model without the setting
 
 
 @pytest.mark.parametrize("memory", [16, 100])
 def test_a_runs_memory_reaches_its_other_models_and_its_loaders(memory):
     config = config_of(memory_budget_mb=memory)
-    settings = HetCompSettings.from_config(config)
+    settings = run_settings(config)
     expected = memory * 2**20 // 16
-    assert settings.score_elements == score_elements(config) == expected
+    assert settings.score_elements == memory_for_scores(config) == expected
     assert settings.block_elements == expected // 8
     for made in (teacher_config(config, settings, "NeuMF"), no_kd_config(config, settings)):
-        assert score_elements(made) == expected
+        assert memory_for_scores(made) == expected
     _, valid, _ = data_preparation(config, create_dataset(config))
     assert valid.step == expected // 1683
 
@@ -369,7 +365,7 @@ def test_a_runs_memory_reaches_its_other_models_and_its_loaders(memory):
 
 def identity_of(**given: Any) -> dict[str, Any]:
     config = config_of(**given)
-    return training_identity(teacher_config(config, HetCompSettings.from_config(config), "BPR"))
+    return training_identity(teacher_config(config, run_settings(config), "BPR"))
 
 
 @pytest.mark.parametrize(

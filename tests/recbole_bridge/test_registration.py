@@ -25,10 +25,11 @@ from recbole.trainer import Trainer
 from recbole.utils import ModelType, get_model, get_trainer
 
 import recbole_hetcomp
+from recbole_hetcomp.files import properties_dir
 from recbole_hetcomp.methods.hetcomp import HetCompTrainer
-from recbole_hetcomp.recbole_bridge import registration as registry
-from recbole_hetcomp.recbole_bridge.config import properties_dir, read_properties
+from recbole_hetcomp.recbole_bridge import hooks, registry
 from recbole_hetcomp.recbole_bridge.loaders import CatalogueEvalDataLoader, ItemDataLoader
+from recbole_hetcomp.recbole_bridge.property_files import read_properties
 from recbole_hetcomp.teachers.ensemble import TeacherEnsembleTrainer
 
 PLUGIN_MODELS = ("HetComp", "CML", "ItemVAE", "TeacherEnsemble", "ImportedRanking")
@@ -50,8 +51,8 @@ FIRST_RECBOLE_THEN_PLUGIN = """
     from recbole.quick_start import load_data_and_model, objective_function, run, run_recbole
     from recbole.utils import get_model, get_trainer
     import recbole_hetcomp
-    import recbole_hetcomp.recbole_bridge.registration
-    recbole_hetcomp.recbole_bridge.registration.register()
+    import recbole_hetcomp.recbole_bridge.hooks
+    recbole_hetcomp.recbole_bridge.hooks.install()
 
     config = Config(model="HetComp", dataset="ml-100k")
     result = {
@@ -157,7 +158,7 @@ def test_properties_are_found_in_the_checkout():
 
 def test_registering_twice_changes_nothing():
     before = (registry.registered(), Config.__init__, recbole.data.utils.get_dataloader, torch.load)
-    registry.register()
+    hooks.install()
     for registration in registry.registered().values():
         assert registry.register_model(*vars(registration).values()) is registration.model
     assert (registry.registered(), Config.__init__, recbole.data.utils.get_dataloader, torch.load) == before
@@ -237,7 +238,7 @@ def test_a_spawned_process_knows_the_models(tmp_path, monkeypatch):
     import spawned_look_up
 
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.map(spawned_look_up.module_of, ["HetComp"]) == ["recbole_hetcomp.methods._students.hetcomp"]
+        assert pool.map(spawned_look_up.module_of, ["HetComp"]) == ["recbole_hetcomp.methods.hetcomp"]
 
 
 def test_the_function_that_recbole_spawns_brings_the_plugin_along(subprocess_environment, tmp_path):

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
+import attrs
 import pytest
 import torch
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.data.interaction import Interaction
+from recbole.utils import get_model
 
 from recbole_hetcomp.core import PAD
+from recbole_hetcomp.core.rankings import BLOCK_ELEMENTS
 from recbole_hetcomp.data.interactions import Interactions
-from recbole_hetcomp.methods._students.hetcomp import HetComp
 from recbole_hetcomp.recbole_bridge.scoring import all_item_scores, pair_scores
+from recbole_hetcomp.settings import Consensus
 from recbole_hetcomp.student import model as base
+from recbole_hetcomp.student.model import DistilledStudent
 from recbole_hetcomp.student.objective import ListwiseObjective, TaughtLists
+from recbole_hetcomp.teachers.knowledge import Knowledge
+from recbole_hetcomp.trajectories import Trajectory
 
 
-class Lesson:
+def taught_lists(data: Interactions, consensus: Consensus, teachers: list[Trajectory]) -> TaughtLists:
+    named = tuple((str(number), teacher) for number, teacher in enumerate(teachers))
+    ensemble = torch.empty(data.n_users, 0, dtype=torch.int32)
+    knowledge = Knowledge(data, "run", named, consensus, ensemble, None)
+    return TaughtLists(knowledge, BLOCK_ELEMENTS, torch.device("cpu"), "separate")
+
+
+class TaughtStudent:
     """A student of ml-100k and random lists to teach it."""
 
     def __init__(self, **settings: Any) -> None:
@@ -28,10 +40,10 @@ class Lesson:
         dataset = create_dataset(config)
         train, valid, _ = data_preparation(config, dataset)
         torch.manual_seed(0)
-        self.model = HetComp(config, train._dataset)
+        self.model = get_model("HetComp")(config, train._dataset)
         self.data = Interactions.from_datasets(train._dataset, valid._dataset)
         self.settings = self.model.settings
-        self.lists = TaughtLists(self.data, [], [], self.settings, torch.device("cpu"))
+        self.lists = taught_lists(self.data, self.settings, [])
         generator = torch.Generator().manual_seed(1)
         for user in self.data.users.tolist():
             history = self.data.observed.padded(torch.tensor([user]))[0]
@@ -59,16 +71,16 @@ def error(found: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
 def test_the_fused_loss_of_a_dot_product_student_is_that_of_the_plain_path(
     backbone: str, draws: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lesson = Lesson(student_backbone=backbone, rest_sample_num=draws)
+    lesson = TaughtStudent(student_backbone=backbone, rest_sample_num=draws)
     fused, fused_gradients = float(lesson.loss()), lesson.gradients()
-    monkeypatch.setattr(HetComp, "factors", lambda self, users: None)
+    monkeypatch.setattr(DistilledStudent, "factors", lambda self, users: None)
     assert fused == pytest.approx(float(lesson.loss()), rel=1e-5)
     assert error(fused_gradients, lesson.gradients()) < 1e-5
 
 
 @pytest.mark.parametrize("backbone", ["BPR", "CML", "NeuMF"])
 def test_losses_see_scaled_scores_and_metrics_the_backbones_own(backbone: str) -> None:
-    model = Lesson(student_backbone=backbone, score_scale=3.0).model.eval()
+    model = TaughtStudent(student_backbone=backbone, score_scale=3.0).model.eval()
     users, items = torch.arange(1, 9), torch.arange(1, 41).view(8, 5)
     expected = 3 * all_item_scores(model.backbone, users, model.n_items)
     if backbone != "NeuMF":  # which ranks by pairs
@@ -82,20 +94,20 @@ def test_losses_see_scaled_scores_and_metrics_the_backbones_own(backbone: str) -
 
 
 def test_bounded_scores_are_scaled_by_default() -> None:
-    assert Lesson().settings.scale == 1.0
-    assert Lesson(student_backbone="CML").settings.scale == 20.0
-    assert Lesson(student_backbone="CML", score_scale=2.5).settings.scale == 2.5
-    assert Lesson(student_backbone="CML", preset="paper").settings.scale == 1.0
+    assert TaughtStudent().model.scale == 1.0
+    assert TaughtStudent(student_backbone="CML").model.scale == 20.0
+    assert TaughtStudent(student_backbone="CML", score_scale=2.5).model.scale == 2.5
+    assert TaughtStudent(student_backbone="CML", preset="paper").model.scale == 1.0
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0])
 def test_a_scale_that_orders_nothing_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match=f"score_scale={value} is not allowed"):
-        Lesson(score_scale=value)
+        TaughtStudent(score_scale=value)
 
 
 def test_a_metric_students_step_starts_in_the_unit_ball() -> None:
-    model = Lesson(student_backbone="CML").model
+    model = TaughtStudent(student_backbone="CML").model
     tables = model.backbone.user_embedding.weight, model.backbone.item_embedding.weight
     with torch.no_grad():
         tables[0].mul_(5)
@@ -112,7 +124,7 @@ def test_more_draws_come_closer_to_the_exact_gradient(backbone: str, shared: boo
     settings = {"train_neg_sample_args": None} if backbone == "MultiVAE" else {}
     errors = []
     for draws in (0, 8, 1200):
-        lesson = Lesson(student_backbone=backbone, rest_sample_num=draws, rest_sample_shared=shared, **settings)
+        lesson = TaughtStudent(student_backbone=backbone, rest_sample_num=draws, rest_sample_shared=shared, **settings)
         lesson.model.eval()  # no dropout
         if draws == 0:
             exact, value = lesson.gradients(), float(lesson.loss())
@@ -124,7 +136,7 @@ def test_more_draws_come_closer_to_the_exact_gradient(backbone: str, shared: boo
 
 
 def test_a_student_that_ranks_by_pairs_scores_only_what_is_listed_and_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    lesson = Lesson(student_backbone="NeuMF", rest_sample_num=50, student_config={"mlp_hidden_size": [4]})
+    lesson = TaughtStudent(student_backbone="NeuMF", rest_sample_num=50, student_config={"mlp_hidden_size": [4]})
     lesson.users, lesson.fine = lesson.users[:20], lesson.fine[:20]
     lesson.model.eval()  # no dropout
     found, gradients = float(lesson.loss()), lesson.gradients()
@@ -138,33 +150,34 @@ def test_a_student_that_ranks_by_pairs_scores_only_what_is_listed_and_drawn(monk
 
 
 def test_draws_by_the_catalogues_size() -> None:
-    settings = Lesson().settings
+    settings = TaughtStudent().settings
     assert settings.rest_sample_num is None
     assert settings.draws(1682) == 0
     assert settings.draws(200_000) > 0
-    assert Lesson(rest_sample_num=7).settings.draws(1682) == 7
+    assert TaughtStudent(rest_sample_num=7).settings.draws(1682) == 7
 
 
 def test_lists_padded_from_the_start_teach_nothing() -> None:
-    lesson = Lesson()
+    lesson = TaughtStudent()
     lesson.lists.unobserved[:] = PAD
     lesson.lists.observed[:] = PAD
     assert float(lesson.loss()) == 0.0
 
 
 def test_a_popularity_discount_teaches_less_popular_items() -> None:
-    lesson = Lesson(popularity_discount=0.2)
+    lesson = TaughtStudent(popularity_discount=0.2)
     generator = torch.Generator().manual_seed(2)
     data, n_users = lesson.data, lesson.data.n_users
     rankings = [
         torch.stack([torch.randperm(data.n_items - 1, generator=generator)[:60] + 1 for _ in range(n_users)])[None]
         for _ in range(2)
     ]  # one snapshot each of two teachers
-    ranks = [torch.zeros(1, data.observed.values.shape[0], dtype=torch.int16) for _ in range(2)]
+    ranks = torch.zeros(1, data.observed.values.shape[0], dtype=torch.int16)
+    teachers = [Trajectory(lists.short(), ranks, epochs=(1,), scores=(0.5,)) for lists in rankings]
     taught = {}
     for discount in (0.0, 0.2):
-        settings = replace(lesson.settings, popularity_discount=discount)
-        lists = TaughtLists(data, rankings, ranks, settings, torch.device("cpu"))
+        consensus = attrs.evolve(lesson.settings, popularity_discount=discount, teacher_weights=None)
+        lists = taught_lists(data, consensus, teachers)
         lists.rebuild(data.users, torch.zeros(n_users, 2, dtype=torch.int64))
         taught[discount] = lists.unobserved[data.users]
     assert (taught[0.0] != PAD).all()

@@ -267,7 +267,7 @@ def watched(
 ) -> list[tuple[int, torch.Tensor, torch.Tensor, float]]:
     """At each validation: epoch, finished, fine, the patience that RecBole's early stopping was given."""
     seen: list[tuple[int, torch.Tensor, torch.Tensor, float]] = []
-    validate, before = HetCompTrainer._valid_epoch, HetCompTrainer._before_epoch
+    validate, before = HetCompTrainer._valid_epoch, HetCompTrainer.before_epoch
     epochs: list[int] = []
 
     def before_epoch(self: Any, epoch: int) -> None:
@@ -280,7 +280,7 @@ def watched(
         return (-epochs[-1], result[1]) if falling else result
 
     monkeypatch.setattr(HetCompTrainer, "_valid_epoch", valid_epoch)
-    monkeypatch.setattr(HetCompTrainer, "_before_epoch", before_epoch)
+    monkeypatch.setattr(HetCompTrainer, "before_epoch", before_epoch)
     return seen
 
 

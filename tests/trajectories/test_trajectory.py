@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 
 from recbole_hetcomp.core.rankings import PAD
-from recbole_hetcomp.trajectories import store as module
-from recbole_hetcomp.trajectories.store import (
+from recbole_hetcomp.trajectories import (
     CorruptTrajectoryError,
     MappedTensors,
     SnapshotSpool,
@@ -31,6 +30,8 @@ from recbole_hetcomp.trajectories.store import (
     rank_dtype,
     select_snapshots,
 )
+from recbole_hetcomp.trajectories import spool as spool_module
+from recbole_hetcomp.trajectories import store as module
 
 SETTINGS = {"learning_rate": 0.001, "layers": [64, 32], "name": "BPR"}
 ENTRY = ("fingerprint", "BPR", SETTINGS)
@@ -433,7 +434,7 @@ def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
     content = pickle.dumps(Bomb())
     (path / "trajectory.safetensors").write_bytes(content)
     manifest.pop("checksum")
-    manifest["bytes"], manifest["sha256"] = len(content), module._sha256_of(path / "trajectory.safetensors")
+    manifest["bytes"], manifest["sha256"] = len(content), module.sha256_of(path / "trajectory.safetensors")
     manifest["checksum"] = module._checksum(manifest)
     (path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(CorruptTrajectoryError, match="not a trajectory"):
@@ -480,7 +481,7 @@ class Killed(BaseException):
     """Stands for a KeyboardInterrupt."""
 
 
-@pytest.mark.parametrize("where", ["save_file", "_sync_file", "_sha256_of", "_checksum", "_sync_directory"])
+@pytest.mark.parametrize("where", ["save_file", "sync_file", "sha256_of", "_checksum", "sync_directory"])
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), Killed()])
 def test_a_crash_while_writing_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, error: BaseException
@@ -508,7 +509,8 @@ def test_a_full_disk_reported_by_safetensors_is_an_oserror(tmp_path: Path, monke
     def fail(*_: object) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(module, "save_file", fail)
+    for writer in (module, spool_module):
+        monkeypatch.setattr(writer, "save_file", fail)
     with pytest.raises(OSError, match="bytes needed") as caught:
         TrajectoryStore(tmp_path).write(*ENTRY, trajectory())
     assert caught.value.errno == errno.ENOSPC

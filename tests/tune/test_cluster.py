@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from recbole_hetcomp.tune import SweepOptions, make_plan, run_sweep
-from recbole_hetcomp.tune.sweep import SweepResult
+from recbole_hetcomp.tune.options import SweepOptions
+from recbole_hetcomp.tune.sweep import SweepResult, run_sweep
+from recbole_hetcomp.tune.sweep_plan import make_plan
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_a_lost_node_changes_nothing(cluster, quick, space_file, tmp_path, log):
 
     def sweep(name: str, meanwhile: Callable[[Path], None]) -> SweepResult:
         folder = tmp_path / name
-        options = SweepOptions(str(folder), space=space_file, scheduler="none", num_samples=4, max_failures=5)
+        options = SweepOptions(output=str(folder), space=space_file, scheduler="none", num_samples=4, max_failures=5)
         plan = make_plan("HetComp", "ml-100k", options, settings=quick(epochs=12, store_dir=str(tmp_path / "store")))
         thread = threading.Thread(target=meanwhile, args=(folder,))
         thread.start()

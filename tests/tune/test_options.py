@@ -29,7 +29,7 @@ SPACE = parse_yaml(
 )
 def test_a_wrong_option_says_what_is_allowed(changed, message):
     with pytest.raises(ValueError, match=message):
-        SweepOptions("out", **changed)
+        SweepOptions(output="out", **changed)
 
 
 @pytest.mark.parametrize(
@@ -44,15 +44,15 @@ def test_a_wrong_option_says_what_is_allowed(changed, message):
     ],
 )
 def test_a_trial_gets_what_suits_the_machine(machine, options, expected):
-    assert trial_resources(SweepOptions("out", **options), machine) == expected
+    assert trial_resources(SweepOptions(output="out", **options), machine) == expected
 
 
 def test_teachers_get_what_trials_get_unless_told():
-    assert teacher_resources(SweepOptions("out"), Resources(2.0, 0.5)) == Resources(2.0, 0.5)
-    told = SweepOptions("out", cpus_per_teacher=4.0, gpus_per_teacher=1.0)
+    assert teacher_resources(SweepOptions(output="out"), Resources(2.0, 0.5)) == Resources(2.0, 0.5)
+    told = SweepOptions(output="out", cpus_per_teacher=4.0, gpus_per_teacher=1.0)
     assert teacher_resources(told, Resources(2.0, 0.5)) == Resources(4.0, 1.0)
     with pytest.raises(ValueError, match="both or neither use a GPU"):
-        teacher_resources(SweepOptions("out", gpus_per_teacher=0.0), Resources(1.0, 0.5))
+        teacher_resources(SweepOptions(output="out", gpus_per_teacher=0.0), Resources(1.0, 0.5))
 
 
 def test_what_fits_no_node_is_refused():
@@ -62,15 +62,15 @@ def test_what_fits_no_node_is_refused():
 
 
 def test_storage_is_absolute_or_a_uri(tmp_path):
-    assert SweepOptions("out").storage_path == str(tmp_path.cwd() / "out" / "trials")
-    assert SweepOptions("out", storage="s3://bucket/x").storage_path == "s3://bucket/x"
-    assert SweepOptions("out", storage="there").storage_path == str(tmp_path.cwd() / "there")
+    assert SweepOptions(output="out").storage_path == str(tmp_path.cwd() / "out" / "trials")
+    assert SweepOptions(output="out", storage="s3://bucket/x").storage_path == "s3://bucket/x"
+    assert SweepOptions(output="out", storage="there").storage_path == str(tmp_path.cwd() / "there")
 
 
 def test_random_and_grid_points_are_known_beforehand():
-    assert len(known_points(SPACE, SweepOptions("out", num_samples=3), seed=1)) == 3
-    assert len(known_points(SPACE[1:], SweepOptions("out", search="grid"), seed=1)) == 4
-    assert known_points(SPACE, SweepOptions("out", search="optuna"), seed=1) is None
+    assert len(known_points(SPACE, SweepOptions(output="out", num_samples=3), seed=1)) == 3
+    assert len(known_points(SPACE[1:], SweepOptions(output="out", search="grid"), seed=1)) == 4
+    assert known_points(SPACE, SweepOptions(output="out", search="optuna"), seed=1) is None
 
 
 @pytest.mark.parametrize("search", ["optuna", "hyperopt"])
@@ -79,7 +79,7 @@ def test_searchers_suggest_points_of_the_space_and_repeat_them(search, limit):
     pytest.importorskip(search)
 
     def first() -> dict:
-        made = searcher(SPACE, SweepOptions("out", search=search, max_concurrent=limit), 3, "max", "objective")
+        made = searcher(SPACE, SweepOptions(output="out", search=search, max_concurrent=limit), 3, "max", "objective")
         return made.suggest("trial")
 
     point = first()
@@ -94,25 +94,25 @@ def test_a_missing_searcher_names_the_extra(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ImportError, match=r"pip install 'recbole-hetcomp\[tune\]'"):
-        searcher(SPACE, SweepOptions("out", search="optuna"), 3, "max", "objective")
+        searcher(SPACE, SweepOptions(output="out", search="optuna"), 3, "max", "objective")
 
 
 def test_asha_gives_each_trial_some_epochs_and_never_cuts_the_last_report_off():
-    made = scheduler(SPACE, SweepOptions("out"), epochs=270, eval_step=5)
+    made = scheduler(SPACE, SweepOptions(output="out"), epochs=270, eval_step=5)
     rungs = [milestone for milestone, _ in made._brackets[0]._rungs]
     assert min(rungs) == 10
     assert made._max_t == 271
-    assert scheduler(SPACE, SweepOptions("out", grace_epochs=50), 270, 5)._brackets[0]._rungs[-1][0] == 50
-    assert scheduler(SPACE, SweepOptions("out", scheduler="none"), 270, 5) is None
+    assert scheduler(SPACE, SweepOptions(output="out", grace_epochs=50), 270, 5)._brackets[0]._rungs[-1][0] == 50
+    assert scheduler(SPACE, SweepOptions(output="out", scheduler="none"), 270, 5) is None
 
 
 def test_population_based_training_needs_something_to_change():
-    made = scheduler(SPACE, SweepOptions("out", scheduler="pbt"), 100, 5)
+    made = scheduler(SPACE, SweepOptions(output="out", scheduler="pbt"), 100, 5)
     assert set(made._hyperparam_mutations) == {"learning_rate"}
     explored = made._custom_explore_fn({"learning_rate": 5.0, "K": 50, "h": "[1]"})
     assert explored == {"learning_rate": 0.1, "K": 50, "h": "[1]"}
     with pytest.raises(ValueError, match="no parameter of the space may be"):
-        scheduler(SPACE[1:], SweepOptions("out", scheduler="pbt"), 100, 5)
+        scheduler(SPACE[1:], SweepOptions(output="out", scheduler="pbt"), 100, 5)
 
 
 def test_ashas_memory_survives_a_restart():

@@ -28,7 +28,7 @@ from recbole_hetcomp.tune.trial import Job
 
 SPACE = parse_yaml("learning_rate: {loguniform: [1e-3, 1e-1]}\nh: {choice: [[1], [2, 3]]}")
 JOB = Job("HetComp", "ml-100k", {"epochs": 9, "store_dir": "/store", "checkpoint_dir": "/x"}, SPACE)
-PLAN = SweepPlan(JOB, SweepOptions("out"), seed=1, metric="Recall@50", bigger=True, epochs=9, eval_step=1)
+PLAN = SweepPlan(JOB, SweepOptions(output="out"), seed=1, metric="Recall@50", bigger=True, epochs=9, eval_step=1)
 
 
 def record(trial: str, objective: float, status: str = "finished", **changed: object) -> Record:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_hetcomp.recbole_bridge.config import properties_dir
+from recbole_hetcomp.files import properties_dir
 from recbole_hetcomp.tune.space import (
     Parameter,
     decoded,
@@ -155,7 +155,7 @@ def test_a_model_without_a_space_names_those_that_have_one():
 
 
 def test_every_plugin_model_that_learns_has_a_space():
-    from recbole_hetcomp.recbole_bridge.registration import registered
+    from recbole_hetcomp.recbole_bridge.registry import registered
 
     assert set(registered()) - {"ImportedRanking", "TeacherEnsemble"} <= set(SHIPPED)
     assert {"BPR", "NeuMF", "LightGCN", "MultiVAE"} <= set(SHIPPED)

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from recbole_hetcomp.tune import SweepOptions, load_plan, make_plan, run_sweep
-from recbole_hetcomp.tune.sweep import SweepResult
+from recbole_hetcomp.tune.options import SweepOptions
+from recbole_hetcomp.tune.sweep import SweepResult, run_sweep
+from recbole_hetcomp.tune.sweep_plan import load_plan, make_plan
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -26,7 +27,7 @@ def sweep(folder: Path, space: str, settings: dict[str, Any], model: str = "HetC
         **options,
     }
     said: list[str] = []
-    plan = make_plan(model, "ml-100k", SweepOptions(str(folder), **given), settings=settings)
+    plan = make_plan(model, "ml-100k", SweepOptions(output=str(folder), **given), settings=settings)
     return run_sweep(plan, say=said.append), said
 
 
@@ -148,13 +149,13 @@ def test_a_trial_that_fits_no_node_is_refused(quick, tmp_path):
 
 
 def test_run_hyper_takes_recboles_options(quick, tmp_path):
-    from recbole_hetcomp.tune.run_hyper import main
+    from recbole_hetcomp.cli import run_hyper_main
 
     (tmp_path / "fixed.yaml").write_text(yaml.safe_dump({**quick(epochs=2), "model": "HetComp", "dataset": "ml-100k"}))
     (tmp_path / "space.hyper").write_text("K choice [20, 40]\nlearning_rate loguniform -5,-4\n")
     words = [f"--config_files={tmp_path / 'fixed.yaml'}", f"--params_file={tmp_path / 'space.hyper'}", "--tool=Ray"]
     words += [f"--output_file={tmp_path / 'found.result'}", f"--display_file={tmp_path / 'x.html'}", "--max_evals=1"]
-    assert main(words) == 0
+    assert run_hyper_main(words) == 0
     text = (tmp_path / "found.result").read_text()
     assert text.startswith("K:")
     assert text.count("Valid result:") == text.count("Test result:") == 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import pytest
 
+from recbole_hetcomp import cli
 from recbole_hetcomp.tune.teachers import has_teachers, needed_teachers
 
 TRAIN = """
@@ -63,3 +65,13 @@ def test_of_two_processes_that_want_one_entry_one_trains_it(quick, tmp_path, sub
     ends = [process.communicate(timeout=120)[0].strip().splitlines()[-1] for process in started]
     assert sorted(end.split()[0] for end in ends) == ["FOUND", "TRAINED"]
     assert len({end.split()[1] for end in ends}) == 1
+
+
+def test_teachers_in_parallel_are_found_by_the_ensemble(quick, tmp_path, capsys, log):
+    file = tmp_path / "mine.yaml"
+    file.write_text(json.dumps(quick(store_dir=str(tmp_path / "store"), checkpoint_dir=str(tmp_path / "ck"))))
+    assert cli.main(["teachers", "--parallel", f"--config_files={file}"]) == 0
+    said = capsys.readouterr().out
+    assert said.count(": trained in") == 2
+    assert len([line for line in log if "taken from the store, not trained" in line]) == 2
+    assert list((tmp_path / "ck").glob("TeacherEnsemble*.pth"))

@@ -120,11 +120,18 @@ def read_results(folder: Path) -> Results:
     return Results(**{**vars(found), "missing": tuple(_missing(found))})
 
 
+def read_runs(folder: Path) -> pd.DataFrame | None:
+    """The table of runs as it stands in a benchmark's folder, from Parquet or CSV, which say the same; None without."""
+    table, text = folder / "runs.parquet", folder / "runs.csv"
+    if table.is_file():
+        return pd.read_parquet(table)
+    return pd.read_csv(text, dtype={"cell": str}, float_precision="round_trip") if text.is_file() else None
+
+
 def _runs(folder: Path) -> pd.DataFrame:
-    parquet, text = folder / "runs.parquet", folder / "runs.csv"
-    if not parquet.is_file() and not text.is_file():
+    runs = read_runs(folder)
+    if runs is None:
         raise FileNotFoundError(f"{folder} holds no benchmark: neither runs.parquet nor runs.csv is there")
-    runs = pd.read_parquet(parquet) if parquet.is_file() else pd.read_csv(text)
     _need(runs, IDENTITY, "runs")
     unknown = [role for role in runs["role"].unique() if role not in ROLES]
     if unknown:

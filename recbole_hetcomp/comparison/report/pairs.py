@@ -14,7 +14,6 @@ METHOD = "HetComp"
 ALONE = "NoKD"
 ALPHA = 0.05
 BOOTSTRAPPED_USERS = 20_000  # users above which intervals are Student's t: BCa's jackknife grows with their square
-FAMILIES = ("methods", "ablations", "ensemble")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from recbole_hetcomp.comparison.report.pairs import (
     conditions,
 )
 from recbole_hetcomp.files import versions
-from recbole_hetcomp.recbole_bridge.config import PLACE_KEYS
+from recbole_hetcomp.recbole_bridge.identity import place_keys
 
 _USERS_NOTE = (
     "Over users, each user's values averaged over the seeds. Interval: bootstrap (BCa), or Student's t above "
@@ -43,7 +43,7 @@ def write_report(folder: str | Path, metric: str = "recall@50", resamples: int =
     What is not in the folder is left out and named in the report.
 
     Args:
-        folder: the benchmark's folder, see ``reporting.files``.
+        folder: the benchmark's folder, see ``report.files``.
         metric: the metric that decides; ndcg at the same cut-off is tested as fully.
         resamples: of randomisation tests and bootstrap intervals.
 
@@ -127,7 +127,7 @@ def _origin(results: Results) -> Section:
         cells = pd.DataFrame({"method": list(results.trials), "trials": [str(n) for n in results.trials.values()]})
         blocks.append(Table("Tuning trials, each judged on validation data alone", cells))
     if "plan" in plan:
-        decided = {name: value for name, value in plan["plan"].items() if name not in PLACE_KEYS}
+        decided = {name: value for name, value in plan["plan"].items() if name not in place_keys()}
         blocks.append(tables.card_table("Plan", decided))
     runs_with = plan.get("versions")
     blocks.append(

@@ -13,7 +13,6 @@ splits     the paper's split
 card       the data card
 folder     an output folder that appears whole or not at all
 pipeline   :func:`prepare`, all of it
-command    ``hetcomp prepare``
 =========  ==================================================
 
 A format of one's own is a function under :func:`data_format`, in a module that is imported before the data is prepared.

@@ -98,7 +98,7 @@ def prepare(
     (['toy.card.json', 'toy.card.md', 'toy.item', 'toy.test.inter'], 12)
     """
     filters = Filters() if filters is None else filters
-    _check(name, split)
+    check_names(name, split)
     file, target, mark = Path(file), Path(output) / name, f"{name}.card.json"
     check_free(target, mark, overwrite)
     raw = read(file, layout)
@@ -143,7 +143,12 @@ def command(file: str, name: str, layout: Layout, filters: Filters, split: str, 
     return " ".join(shlex.quote(word) for word in words)
 
 
-def _check(name: str, split: str) -> None:
+def check_names(name: str, split: str) -> None:
+    """Refuse a name for a data set, or of a split, that is not allowed.
+
+    Raises:
+        ValueError: says what is.
+    """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ValueError(f"name is {name!r}; allowed: letters, digits, '.', '_' and '-', the first a letter or a digit")
     if name == "ml-100k":

@@ -89,9 +89,10 @@ def test_the_command_takes_it(bars, tmp_path, capsys):
     card = json.loads((tmp_path / "toy" / "toy.card.json").read_text())
     assert card["read"] == {"interactions": 20, "users": 4, "items": 5}
     capsys.readouterr()
-    with pytest.raises(SystemExit):
-        cli.main([*words, "pubs"])
-    assert "bars" in capsys.readouterr().err
+    assert cli.main([*words, "pubs"]) == 2
+    assert "'table', 'bars'" in capsys.readouterr().err
+    assert cli.main(["prepare", "--help"]) == 0
+    assert "|table|bars]" in capsys.readouterr().out
 
 
 # --- the registry ---

@@ -186,13 +186,17 @@ def test_wrong_settings(raw, tmp_path, settings, message):
 
 def test_the_command_says_what_is_wrong(raw, tmp_path, capsys):
     words = ["prepare", "--format", "citeulike", "--output", str(tmp_path / "out"), "--name", "toy", "--input"]
-    assert cli.main([*words, str(tmp_path / "users.dat")]) == 1
+    assert cli.main([*words, str(tmp_path / "users.dat")]) == 2
     assert "error: " in (printed := capsys.readouterr()).err
     assert "citeulike-t" in printed.err
     assert cli.main([*words, str(raw), "--seeds", "1"]) == 2
     assert "'--seeds'" in capsys.readouterr().err
-    assert cli.main([*words, str(raw), "--separator", ";"]) == 1
+    assert cli.main([*words, str(raw), "--separator", ";"]) == 2
     assert "separator does not apply to format 'citeulike'" in capsys.readouterr().err
+    assert cli.main([*words, str(raw), "--name", "ml-100k"]) == 2
+    assert "RecBole always loads its own copy" in capsys.readouterr().err
+    assert cli.main([*words, str(raw)]) == 1
+    assert "line 1 of" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -1,0 +1,76 @@
+"""The commands ``hetcomp`` and ``run_recbole``: one file a command. Contents:
+
+==========  ===========================================================================
+errors      what is printed and which exit status is given when something goes wrong
+overrides   settings as words, ``--name=value``
+options     how a command is declared; options that commands share
+parameters  types of options and arguments, with what a shell completes
+==========  ===========================================================================
+
+The other files are a command each. Nothing here imports RecBole, torch or Ray before a command runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+import click
+from click.shell_completion import BashComplete, add_completion_class
+
+from recbole_hetcomp.cli.errors import guarded
+from recbole_hetcomp.version import __version__
+
+COMMANDS = ("run", "teachers", "tune", "models", "store", "prepare", "benchmark", "completion")
+"""Each is the object of its name in the module of its name."""
+
+
+class _Commands(click.Group):
+    """Imports a command's module when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        return getattr(importlib.import_module(f"recbole_hetcomp.cli.{name}"), name) if name in COMMANDS else None
+
+
+@click.group(
+    cls=_Commands,
+    no_args_is_help=False,  # no command is a wrong call
+    context_settings={"max_content_width": 120},
+    epilog="Every setting: docs/settings.md. Results: results/<dataset>/<run>/.",
+)
+@click.version_option(__version__, message="recbole-hetcomp %(version)s")
+def hetcomp() -> None:
+    """Distil an ensemble of different recommenders into one small, fast model (HetComp, WWW 2023)."""
+
+
+class _Bash(BashComplete):
+    """Bash hands over ``--name=value`` as three words."""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        args, incomplete = super().get_completion_args()
+        return [word for word in args if word != "="], "" if incomplete == "=" else incomplete
+
+
+add_completion_class(_Bash)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The ``hetcomp`` command; its exit status."""
+    return guarded(hetcomp, "hetcomp", argv)
+
+
+def run_recbole_main(argv: Sequence[str] | None = None) -> int:
+    """The ``run_recbole`` command; its exit status."""
+    from recbole_hetcomp.cli.run_recbole import run_recbole
+
+    return guarded(run_recbole, "run_recbole", argv)
+
+
+def run_hyper_main(argv: Sequence[str] | None = None) -> int:
+    """RecBole's ``run_hyper.py``; its exit status."""
+    from recbole_hetcomp.cli.run_hyper import run_hyper
+
+    return guarded(run_hyper, "run_hyper.py", argv)

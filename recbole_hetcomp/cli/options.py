@@ -1,0 +1,114 @@
+"""How a command is declared: what all commands have in common, options that some share, options from declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from recbole_hetcomp.cli.errors import checking
+from recbole_hetcomp.cli.overrides import read_settings
+from recbole_hetcomp.cli.parameters import CommandWithSettings, ConfigFiles, ModelName, SettingWords
+from recbole_hetcomp.declared import Settings, field_types
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Decorator = Callable[[Function], Function]
+
+_SETTINGS = "Any setting of RecBole or of the plugin may follow as --name=value, e.g. --seed=1 --embedding_size=16."
+_CLICK_TYPES = {int: click.INT, float: click.FLOAT, str: click.STRING}
+
+
+def command(
+    name: str, takes_settings: bool = False, hint: str | None = None, epilog: str = "", **attributes: Any
+) -> Callable[[Callable[..., int]], click.Command]:
+    """Decorator of a command's function, which takes its options and returns the exit status.
+
+    Words that are no options of the command are settings, handed over as ``settings``; or they are refused, unless it
+    has an argument that takes any number of words. An option that all commands are to have is added here.
+
+    Args:
+        name: the command's name.
+        takes_settings: whether any setting may follow.
+        hint: what a refusal says besides the word; None names the help page.
+        epilog: the help page's end.
+        attributes: of ``click.command``.
+    """
+
+    def refused(ctx: click.Context, _: click.Parameter, words: tuple[str, ...]) -> None:
+        if words and not ctx.resilient_parsing:
+            raise click.UsageError(
+                f"{words[0]!r} is not understood; {hint or f'{ctx.command_path} --help lists all arguments'}", ctx
+            )
+
+    def settings(ctx: click.Context, _: click.Parameter, words: tuple[str, ...]) -> Any:
+        if ctx.resilient_parsing:  # a shell asks how a line may go on
+            return words
+        with checking():
+            return read_settings(words)
+
+    def declare(function: Callable[..., int]) -> click.Command:
+        made = click.command(
+            name,
+            cls=CommandWithSettings if takes_settings else click.Command,
+            context_settings={"show_default": True, "max_content_width": 120},
+            epilog=" ".join(filter(None, [epilog, _SETTINGS if takes_settings else ""])) or None,
+            **attributes,
+        )(function)
+        if any(parameter.nargs == -1 for parameter in made.params if isinstance(parameter, click.Argument)):
+            return made
+        made.context_settings["ignore_unknown_options"] = True
+        words = click.Argument(
+            ["settings"],
+            nargs=-1,
+            type=SettingWords() if takes_settings else click.UNPROCESSED,
+            metavar="[--NAME=VALUE]..." if takes_settings else "",
+            callback=settings if takes_settings else refused,
+            expose_value=takes_settings,
+        )
+        made.params.append(words)
+        return made
+
+    return declare
+
+
+def model(default: str | None = "HetComp", help: str = "Any plugin or RecBole model.") -> Decorator:
+    """``--model``."""
+    return click.option("--model", "-m", default=default, type=ModelName(), help=help)
+
+
+def dataset(default: str | None = "ml-100k", help: str = "Data set; ml-100k ships in RecBole.") -> Decorator:
+    """``--dataset``."""
+    return click.option("--dataset", "-d", default=default, help=help)
+
+
+def config_files(help: str = "YAML files with settings, separated by spaces.") -> Decorator:
+    """``--config_files``, given to the function as a tuple of names."""
+    return click.option("--config_files", default="", show_default=False, type=ConfigFiles(), help=help)
+
+
+def declared(group: type[Settings], names: Sequence[str] | None = None) -> Decorator:
+    """One option for each declared setting, with its type, default, allowed values and meaning.
+
+    Args:
+        group: the declarations; they check the values when the group is made.
+        names: of the settings, None for all.
+    """
+
+    def add(function: Function) -> Function:
+        for name in reversed(group.names() if names is None else names):
+            function = click.option(f"--{name}", **_attributes(group, name))(function)
+        return function
+
+    return add
+
+
+def _attributes(group: type[Settings], name: str) -> dict[str, Any]:
+    kind = field_types(group)[name]
+    inner = next((entry for entry in getattr(kind, "__args__", ()) if entry is not type(None)), kind)
+    declaration, default = group.declarations()[name], group.defaults()[name]
+    common = {"default": default, "help": declaration.meaning.replace("None: ", "not given: ")}
+    if inner is bool:
+        return {**common, "is_flag": True}
+    choices = declaration.one_of
+    return {**common, "type": _CLICK_TYPES[inner] if choices is None else click.Choice([str(c) for c in choices])}

@@ -1,0 +1,70 @@
+"""Settings on the command line: RecBole's ``--name=value``, or ``--name value``, the same for every command."""
+
+from __future__ import annotations
+
+import ast
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+_LITERALS = (str, int, float, list, tuple, dict, type(None))
+_NULLS = ("null", "~")
+
+
+def read_settings(words: Sequence[str]) -> dict[str, Any]:
+    """Words as settings.
+
+    Raises:
+        ValueError: a word is not of this form, or a name is given twice.
+
+    >>> read_settings(["--K=20", "--teachers", "[BPR, EASE]", "--learning_rate=1e-3"])
+    {'K': 20, 'teachers': ['BPR', 'EASE'], 'learning_rate': 0.001}
+    """
+    texts: dict[str, str] = {}
+    for word in joined(words):
+        name, equals, text = word[2:].partition("=")
+        if not (word.startswith("--") and equals and name) or name.startswith("-"):
+            raise ValueError(f"{word!r} is not understood; settings are given as --name=value")
+        if texts.get(name, text) != text:
+            raise ValueError(f"--{name} is given twice: {texts[name]!r} and {text!r}")
+        texts[name] = text
+    return {name: read_value(text) for name, text in texts.items()}
+
+
+def joined(words: Sequence[str]) -> list[str]:
+    """``--name value`` as ``--name=value``.
+
+    >>> joined(["--seed", "1", "--K=20", "--alpha", "-1"])
+    ['--seed=1', '--K=20', '--alpha=-1']
+    """
+    found: list[str] = []
+    for word in words:
+        if found and not word.startswith("--") and found[-1].startswith("--") and "=" not in found[-1]:
+            found[-1] += f"={word}"
+        else:
+            found.append(word)
+    return found
+
+
+def read_value(text: str) -> Any:
+    """A value: a Python literal, as RecBole reads it but never executed; otherwise YAML; otherwise the text itself.
+
+    >>> [read_value(text) for text in ("1e-3", "None", "(1, 2)", "{a: 1e-3}", "true", "LightGCN", "*.csv", " ")]
+    [0.001, None, (1, 2), {'a': 0.001}, True, 'LightGCN', '*.csv', ' ']
+    """
+    try:
+        value = ast.literal_eval(text)
+        if isinstance(value, _LITERALS):
+            return value
+    except (ValueError, SyntaxError):
+        pass
+    from recbole_hetcomp.recbole_bridge.property_files import read_yaml
+
+    try:
+        value = read_yaml(text)
+    except yaml.YAMLError:
+        return text
+    unmeant = isinstance(value, datetime.date) or (value is None and text.lower() not in _NULLS)
+    return text if unmeant else value

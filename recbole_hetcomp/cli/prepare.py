@@ -1,0 +1,110 @@
+"""``hetcomp prepare``: raw files to RecBole's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from recbole_hetcomp.cli import options
+from recbole_hetcomp.cli.errors import DONE, WrongCall, checking
+from recbole_hetcomp.data.prepare import pipeline
+from recbole_hetcomp.data.prepare.filters import Filters
+from recbole_hetcomp.data.prepare.layout import READING_OPTIONS, Layout, format_names
+
+_LAYOUT, _FILTERS = Layout(), Filters()  # the defaults
+_KEEPING = ("threshold", "min_user", "min_item", "k_core")
+
+
+class _FormatName(click.Choice):
+    """A format that is registered when the command runs, a user's own too."""
+
+    def __init__(self) -> None:
+        self.case_sensitive = True
+
+    @property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(format_names())
+
+
+def _words(ctx: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(text.split(","))
+
+
+def _tab(ctx: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    return "\t" if text == "\\t" else text
+
+
+@options.command(
+    "prepare",
+    short_help="raw files to RecBole's, with the paper's split and a data card",
+    epilog="Example: hetcomp prepare --format citeulike --input users.dat --output data --name citeulike-t",
+)
+@click.option("--format", required=True, type=_FormatName(), help="What the input is; see docs/data.md.")
+@click.option("--input", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The raw file.")
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the folder NAME is made: RecBole's data_path.",
+)
+@click.option("--name", required=True, help="Name of the data set.")
+@click.option("--overwrite", is_flag=True, help="Replace a data set of this name that this command made.")
+@click.option(
+    "--columns",
+    default=_LAYOUT.columns,
+    callback=_words,
+    help="ratings-csv and checkins: what the columns are, of user, item, rating, timestamp and _ (ignored), e.g. "
+    "item,user,rating,timestamp.",
+)
+@click.option("--user_column", default=_LAYOUT.user_column, help="table: column of users.")
+@click.option("--item_column", default=_LAYOUT.item_column, help="table: column of items.")
+@click.option("--rating_column", default=_LAYOUT.rating_column, help="table: column of ratings; none if not given.")
+@click.option(
+    "--timestamp_column",
+    default=_LAYOUT.timestamp_column,
+    help="table: column of times in seconds; none if not given.",
+)
+@click.option(
+    "--separator",
+    default=_LAYOUT.separator,
+    callback=_tab,
+    help="table: between columns, \\t for a tab; if not given a comma, or a tab in files named .tsv or .inter.",
+)
+@click.option(
+    "--threshold", type=float, default=_FILTERS.threshold, help="Lowest rating that counts; all count if not given."
+)
+@click.option("--min_user", type=int, default=_FILTERS.min_user, help="Interactions a user must have.")
+@click.option("--min_item", type=int, default=_FILTERS.min_item, help="Interactions an item must have.")
+@click.option(
+    "--k_core",
+    is_flag=True,
+    default=_FILTERS.k_core,
+    help="Ask again until all have as many; otherwise counted once, as the authors do.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(pipeline.SPLITS),
+    default=pipeline.SPLITS[0],
+    help="The HetComp paper's, as fixed files, or none, one file for RecBole's own splitter.",
+)
+@click.option("--seed", type=int, default=0, help="Of the paper's split; 0 is the paper's.")
+def prepare(
+    format: str, input: Path, output: Path, name: str, overwrite: bool, split: str, seed: int, **chosen: Any
+) -> int:
+    """Write a raw file of interactions as RecBole's atomic files, with the paper's split or none, the settings to load
+    them, and a data card. Says what is dropped and why.
+    """
+    with checking():
+        layout = Layout(format, **{key: chosen[key] for key in READING_OPTIONS})
+        filters = Filters(**{key: chosen[key] for key in _KEEPING})
+        pipeline.check_names(name, split)
+    try:
+        prepared = pipeline.prepare(input, output, name, layout, filters, split, seed, overwrite)
+    except (FileNotFoundError, FileExistsError) as error:
+        raise WrongCall(str(error)) from error
+    click.echo(prepared)
+    click.echo(f"use it: run_recbole --model=HetComp --dataset={name} --config_files={prepared.config_file}")
+    return DONE

@@ -1,0 +1,40 @@
+"""``hetcomp run``: teachers, student, table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from recbole_hetcomp.cli import options
+from recbole_hetcomp.cli.errors import DONE, checking
+
+
+@options.command("run", takes_settings=True, short_help="train teachers, distil a student, print and write the table")
+@options.model()
+@options.dataset()
+@options.config_files()
+def run(model: str, dataset: str, config_files: Sequence[str], settings: Mapping[str, Any]) -> int:
+    """Train teachers (or take them from the store), distil a student, print and write the table."""
+    return train(model, dataset, config_files, settings)
+
+
+def train(model: str, dataset: str, config_files: Sequence[str], settings: Mapping[str, Any]) -> int:
+    """Run a model of the plugin or of RecBole; its exit status.
+
+    Args:
+        model: its name.
+        dataset: the data set's name.
+        config_files: YAML files with settings.
+        settings: settings that win over the files'.
+
+    Raises:
+        WrongCall: a name, a setting or the data set is refused before anything runs.
+    """
+    from recbole_hetcomp.recbole_bridge import quick_start
+    from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
+
+    with checking():
+        quick_start.check_run(model, dataset, config_files, settings)
+    with command_line_hidden():
+        quick_start.run(model, dataset, list(config_files) or None, dict(settings))
+    return DONE

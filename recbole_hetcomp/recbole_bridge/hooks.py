@@ -1,0 +1,112 @@
+"""Where RecBole has no place for a plugin: methods and functions of it that are wrapped, once.
+
+Models and trainers need none of this (``registry``); property files, loaders, checks of a Config and new processes do.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import recbole.data.utils
+import recbole.quick_start
+import recbole.quick_start.quick_start as recbole_quick_start
+from recbole.config import Config
+
+from recbole_hetcomp.recbole_bridge import compat
+from recbole_hetcomp.recbole_bridge.checkpoint import revive
+from recbole_hetcomp.recbole_bridge.loaders import CatalogueEvalDataLoader
+from recbole_hetcomp.recbole_bridge.registry import registered, registration_of, teacher_defaults
+
+
+def install() -> None:
+    """Wrap what is wrapped. Harmless when called again.
+
+    A registered model class may say ``default_settings(config)`` (its defaults, over RecBole's), ``configure(config)``
+    (checks, when a Config has been built) and ``loader_config(config)`` (the Config by which RecBole chooses its
+    training loader).
+    """
+    compat.apply(revive)
+    _wrap(Config, "_load_internal_config_dict", _with_plugin_properties)
+    _wrap(Config, "__init__", _with_configuration)
+    _wrap(recbole.data.utils, "get_dataloader", _with_plugin_loaders)
+    _wrap(recbole_quick_start, "run_recboles", _in_spawned_processes)
+    recbole.quick_start.run_recboles = recbole_quick_start.run_recboles  # the package's own reference to it
+
+
+def _wrap(owner: Any, name: str, wrapper: Callable[[Callable], Callable]) -> None:
+    original = getattr(owner, name)
+    if getattr(original, "_recbole_hetcomp", False):
+        return
+    wrapped = wrapper(original)
+    wrapped._recbole_hetcomp = True  # type: ignore[attr-defined]
+    setattr(owner, name, wrapped)
+
+
+def _with_plugin_properties(original: Callable) -> Callable:
+    """RecBole reads its own property files, then the plugin's for the plugin's models."""
+
+    @functools.wraps(original)
+    def load(self: Config, model: str, model_class: type, dataset: str) -> Any:
+        result = original(self, model, model_class, dataset)
+        entry = registered().get(model)
+        if entry is not None and entry.model is model_class:
+            own = getattr(model_class, "default_settings", None)
+            self.internal_config_dict.update(teacher_defaults(model) if own is None else own(self))
+        return result
+
+    return load
+
+
+def _with_configuration(original: Callable) -> Callable:
+    """A plugin model checks its settings as soon as its Config is built."""
+
+    @functools.wraps(original)
+    def initialise(self: Config, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        entry = registered().get(self.model)
+        if entry is not None and hasattr(entry.model, "configure"):
+            entry.model.configure(self)
+
+    return initialise
+
+
+def _with_plugin_loaders(original: Callable) -> Callable:
+    """The plugin's models get the training loader that they need, and evaluation batches of the catalogue's size."""
+
+    @functools.wraps(original)
+    def get_dataloader(config: Config, phase: str) -> Any:
+        entry = registration_of(config)
+        if entry is None:
+            return original(config, phase)
+        if phase == "train" and entry.loader is not None:
+            return entry.loader
+        if phase == "train" and hasattr(entry.model, "loader_config"):
+            return get_dataloader(entry.model.loader_config(config), phase)
+        if phase != "train" and config["eval_args"]["mode"][phase] == "full":
+            return CatalogueEvalDataLoader
+        return original(config, phase)
+
+    return get_dataloader
+
+
+def _in_spawned_processes(original: Callable) -> Callable:
+    """``recbole.quick_start.run`` spawns processes by a function of ours, so that they import the plugin."""
+    return _SpawnedRun(original)
+
+
+class _SpawnedRun:
+    def __init__(self, original: Callable) -> None:
+        functools.update_wrapper(self, original)
+
+    def __call__(self, rank: int, *args: Any) -> Any:
+        return self.__wrapped__(rank, *args)  # type: ignore[attr-defined]
+
+    def __reduce__(self) -> tuple:
+        return _spawned_run, ()
+
+
+def _spawned_run() -> Callable:
+    """Unpickled in a new process: importing this module has made the plugin known there."""
+    return recbole_quick_start.run_recboles

@@ -1,0 +1,143 @@
+"""The models that RecBole knows through the plugin, and what each of them is for.
+
+RecBole finds a model by its module's name below ``recbole.model`` and a trainer as an attribute of
+``recbole.trainer``: both are given to it where it looks, and no file is written into it.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import recbole
+import recbole.model.general_recommender as general_recommender
+import recbole.trainer
+from recbole.utils import ModelType
+
+from recbole_hetcomp.recbole_bridge.property_files import read_properties, recbole_defaults
+
+TEACHER, STUDENT, LISTS = "teacher", "student", "lists"
+"""Roles of a model: it may teach and be taught; it is a distilled student; it answers with given lists."""
+
+_RECBOLE_FAMILIES = (
+    "general_recommender",
+    "context_aware_recommender",
+    "sequential_recommender",
+    "knowledge_aware_recommender",
+    "exlib_recommender",
+)
+_TEACHES_NOTHING = {"Random"}  # of RecBole's models
+
+
+@dataclass(frozen=True)
+class Registration:
+    """One model of the plugin, or of a user.
+
+    Attributes:
+        model: its class.
+        trainer: its RecBole trainer class, or None for RecBole's choice.
+        loader: its training loader class, or None for RecBole's choice.
+        role: ``teacher``, ``student`` or ``lists``.
+    """
+
+    model: type
+    trainer: type | None = None
+    loader: type | None = None
+    role: str = TEACHER
+
+
+_REGISTERED: dict[str, Registration] = {}
+
+
+def register_model(model: type, trainer: type | None = None, loader: type | None = None, role: str = TEACHER) -> type:
+    """Make RecBole know a model class by its name, in this process.
+
+    Args:
+        model: a RecBole model class.
+        trainer: its trainer, where it is not RecBole's choice.
+        loader: its training loader, where it is not RecBole's choice.
+        role: ``teacher`` where it may teach and be a student's backbone, ``student`` or ``lists`` where it may not.
+
+    Returns:
+        The model class.
+
+    Raises:
+        ValueError: RecBole, or somebody else, has a model of this name already; or there is no such role.
+    """
+    name = model.__name__
+    if role not in (TEACHER, STUDENT, LISTS):
+        raise ValueError(f"role={role!r} is not allowed: one of {TEACHER}, {STUDENT}, {LISTS}")
+    known = _REGISTERED.get(name)
+    if known is not None and known.model is model:
+        return model
+    taken = _place_of(name)
+    if taken is not None:
+        raise ValueError(f"model name {name!r} is taken: RecBole finds {taken} under it")
+    if trainer is not None and hasattr(recbole.trainer, f"{name}Trainer"):
+        raise ValueError(f"trainer name '{name}Trainer' is taken in recbole.trainer")
+    _REGISTERED[name] = Registration(model, trainer, loader, role)
+    alias = ModuleType(f"recbole.model.general_recommender.{name.lower()}", f"Where RecBole looks for {name}.")
+    alias.__spec__ = ModuleSpec(alias.__name__, None)
+    setattr(alias, name, model)
+    sys.modules[alias.__name__] = alias
+    setattr(general_recommender, name, model)
+    if trainer is not None:
+        setattr(recbole.trainer, f"{name}Trainer", trainer)
+    return model
+
+
+def _place_of(name: str) -> str | None:
+    """The module that RecBole's get_model finds for a name, or None.
+
+    Looks at files: importing RecBole's families for a look would import their optional dependencies.
+    """
+    for family in _RECBOLE_FAMILIES:
+        module = f"recbole.model.{family}.{name.lower()}"
+        file = Path(recbole.__file__).parent / "model" / family / f"{name.lower()}.py"
+        if module in sys.modules or file.is_file():
+            return module
+    return None
+
+
+def registered() -> dict[str, Registration]:
+    """The plugin's and users' models by name."""
+    return dict(_REGISTERED)
+
+
+def registration_of(config: Any) -> Registration | None:
+    """What is registered of a Config's model, or None for one of RecBole's own."""
+    return _REGISTERED.get(config["model"])
+
+
+def teacher_defaults(name: str) -> dict[str, Any]:
+    """Defaults of a model as a teacher, over RecBole's: what its class declares, or its property file holds."""
+    entry = _REGISTERED.get(name)
+    own = None if entry is None else getattr(entry.model, "own_settings", None)
+    return read_properties("model", name) if own is None else own.defaults()
+
+
+def model_defaults(name: str) -> dict[str, Any]:
+    """Defaults of a model run by itself: RecBole's own, or the plugin's for its models."""
+    return recbole_defaults(name) or teacher_defaults(name)
+
+
+def general_models() -> list[str]:
+    """Names of all general recommenders that RecBole knows now, the plugin's among them."""
+    return sorted(
+        name
+        for name, value in vars(general_recommender).items()
+        if isinstance(value, type) and getattr(value, "type", None) in (ModelType.GENERAL, ModelType.TRADITIONAL)
+    )
+
+
+def models_of_role(role: str) -> list[str]:
+    """Names of the general recommenders of one role; RecBole's own may all teach, but for the random one."""
+    return [
+        name
+        for name in general_models()
+        if (_REGISTERED[name].role if name in _REGISTERED else TEACHER) == role and name not in _TEACHES_NOTHING
+    ]

@@ -1,0 +1,101 @@
+"""The plugin registers as soon as it and RecBole are both imported, in whatever order, and imports nothing before."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from recbole_hetcomp.when_imported import when_imported
+
+PACKAGE = Path(__file__).resolve().parents[1] / "recbole_hetcomp"
+WITH_MODELS = ("metrics", "recbole_bridge", "results", "teachers", "student", "methods")
+HETCOMP = "assert get_model('HetComp').__name__ == 'HetComp'\n"
+
+
+def python(code: str, environment: dict[str, str], folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_call_comes_once_when_the_package_is_there(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "meta_path", sys.meta_path[:])
+    (tmp_path / "awaited_package").mkdir()
+    (tmp_path / "awaited_package" / "__init__.py").write_text("value = 1")
+    (tmp_path / "awaited_package" / "inner.py").write_text("")
+    seen = []
+    when_imported("awaited_package", lambda: seen.append(vars(sys.modules["awaited_package"]).get("value")))
+    assert seen == []
+    import_module("awaited_package.inner")
+    assert seen == [1]
+    del sys.modules["awaited_package"], sys.modules["awaited_package.inner"]
+    import_module("awaited_package")
+    assert seen == [1]
+    when_imported("awaited_package", lambda: seen.append(2))
+    assert seen == [1, 2]
+    del sys.modules["awaited_package"]
+
+
+def test_to_look_for_the_package_is_not_to_import_it(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "meta_path", sys.meta_path[:])
+    (tmp_path / "looked_for.py").write_text("")
+    seen = []
+    when_imported("looked_for", lambda: seen.append(1))
+    assert find_spec("looked_for") is not None
+    assert seen == []
+    module = import_module("looked_for")
+    assert seen == [1]
+    assert module.__spec__.loader.get_source("looked_for") == ""
+    del sys.modules["looked_for"]
+
+
+def test_a_package_that_cannot_be_imported_is_still_waited_for(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "meta_path", sys.meta_path[:])
+    file = tmp_path / "breaks_first.py"
+    file.write_text("raise RuntimeError('broken')")
+    seen = []
+    when_imported("breaks_first", lambda: seen.append(1))
+    with pytest.raises(RuntimeError, match="broken"):
+        import_module("breaks_first")
+    assert seen == []
+    file.write_text("mended = True  # and of another length")
+    import_module("breaks_first")
+    assert seen == [1]
+    del sys.modules["breaks_first"]
+
+
+def test_the_package_waits_for_recbole(subprocess_environment, tmp_path):
+    code = (
+        "import sys, recbole_hetcomp, recbole_hetcomp.settings, recbole_hetcomp.tune.options\n"
+        "assert not {'recbole', 'torch', 'ray'} & set(sys.modules)\n"
+        "import recbole_hetcomp.core\n"
+        "assert not {'recbole', 'ray'} & set(sys.modules)\n"
+        "from recbole.utils import get_model\n" + HETCOMP
+    )
+    python(code, subprocess_environment, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "module", ["methods.hetcomp", "metrics.lists", "results.table", "student.model", "teachers.cml"]
+)
+def test_any_module_may_be_imported_first(module, subprocess_environment, tmp_path):
+    code = f"import recbole_hetcomp.{module}\nfrom recbole.utils import get_model\n" + HETCOMP
+    python(code, subprocess_environment, tmp_path)
+
+
+@pytest.mark.parametrize("part", WITH_MODELS)
+def test_parts_with_the_plugins_models_import_recbole_first(part):
+    """Otherwise registration would begin amid one of their modules, which it imports itself."""
+    statements = ast.parse((PACKAGE / part / "__init__.py").read_text(encoding="utf-8")).body
+    first = next(entry for entry in statements if isinstance(entry, (ast.Import, ast.ImportFrom)))
+    assert ast.unparse(first) == "import recbole"
