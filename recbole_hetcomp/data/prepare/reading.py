@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from recbole_hetcomp.data.prepare.delimited import read_text
 from recbole_hetcomp.data.prepare.layout import FIELDS, IGNORED, Layout, format_named
 from recbole_hetcomp.data.prepare.records import Floats, Ints, Records
 
+_NEEDED = ("user", "item")
 READ_AS_MISSING = frozenset({
     "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL",
     "NaN", "None", "n/a", "nan", "null",
@@ -78,9 +79,10 @@ def records_from_frame(
         first: … and the number of its first one.
 
     Raises:
-        ValueError: a value is missing or of another kind; names its row and column.
+        ValueError: a column is not there, or twice; a value is missing or of another kind, with its row and column.
     """
-    columns = {name: name for name in FIELDS if name in frame} if columns is None else columns
+    columns = {name: name for name in FIELDS if name in frame or name in _NEEDED} if columns is None else columns
+    check_present(file, columns, list(frame.columns))
     for name in columns.values():
         missing = frame[name].isna().to_numpy()
         if missing.any():
@@ -94,6 +96,23 @@ def records_from_frame(
         if field in columns
     }
     return Records(users, items, user_ids, item_ids, numbers.get("rating"), numbers.get("timestamp"))
+
+
+def check_present(file: Path, columns: Mapping[str, str], present: Sequence[str]) -> None:
+    """Refuse a file that has no column of a name that is needed, or more than one.
+
+    Args:
+        file: what is read, for messages.
+        columns: what is needed → the column's name.
+        present: names of the columns that there are.
+
+    Raises:
+        ValueError: names the column and those that there are.
+    """
+    for name in columns.values():
+        if present.count(name) != 1:
+            number = "no" if name not in present else "more than one"
+            raise ValueError(f"{file} has {number} column {name!r}; it has {', '.join(map(repr, present)) or 'none'}")
 
 
 def _ids(column: pd.Series, file: Path) -> tuple[Ints, NDArray[np.object_]]:

@@ -7,10 +7,21 @@ import json
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from recbole_hetcomp import cli
-from recbole_hetcomp.data.prepare import DataFormat, Layout, Records, data_format, format_names, layout, prepare, read
+from recbole_hetcomp.data.prepare import (
+    DataFormat,
+    Layout,
+    Records,
+    data_format,
+    format_names,
+    layout,
+    prepare,
+    read,
+    records_from_frame,
+)
 from recbole_hetcomp.data.prepare.formats import checkins
 
 OUTSIDE = """
@@ -93,6 +104,21 @@ def test_the_command_takes_it(bars, tmp_path, capsys):
     assert "'table', 'bars'" in capsys.readouterr().err
     assert cli.main(["prepare", "--help"]) == 0
     assert "|table|bars]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("names", "columns", "message"),
+    [
+        (["user", "rating"], None, "no column 'item'; it has 'user', 'rating'$"),
+        (["user", "item"], {"user": "user", "item": "what"}, "no column 'what'"),
+        (["user", "item", "item"], None, "more than one column 'item'"),
+        ([], None, "no column 'user'; it has none$"),
+    ],
+)
+def test_a_column_that_a_frame_lacks_is_named(names, columns, message):
+    frame = pd.DataFrame([range(len(names))], columns=names)
+    with pytest.raises(ValueError, match=rf"^plays\.json has {message}"):
+        records_from_frame(Path("plays.json"), frame, columns)
 
 
 # --- the registry ---

@@ -8,7 +8,7 @@ import pandas as pd
 
 from recbole_hetcomp.data.prepare.delimited import first_line, read_text
 from recbole_hetcomp.data.prepare.layout import Layout, data_format
-from recbole_hetcomp.data.prepare.reading import records_from_frame
+from recbole_hetcomp.data.prepare.reading import check_present, records_from_frame
 from recbole_hetcomp.data.prepare.records import Records
 
 _PARQUET = (".parquet", ".pq")
@@ -47,7 +47,7 @@ def _parquet(file: Path, columns: dict[str, str]) -> pd.DataFrame:
     from pyarrow.parquet import read_schema
 
     try:
-        _check_present(file, columns, read_schema(file).names)
+        check_present(file, columns, read_schema(file).names)
         return pd.read_parquet(file, columns=list(columns.values()))
     except ArrowInvalid as error:
         raise ValueError(f"{file} is not a Parquet file: {error}") from error
@@ -55,14 +55,7 @@ def _parquet(file: Path, columns: dict[str, str]) -> pd.DataFrame:
 
 def _text(file: Path, columns: dict[str, str], separator: str) -> pd.DataFrame:
     present = first_line(file, separator)
-    _check_present(file, columns, present)
+    check_present(file, columns, present)
     wanted = set(columns.values())
     names = [name if name in wanted else f"column {place}" for place, name in enumerate(present, start=1)]
     return read_text(file, names, list(columns.values()), separator, headers=1)
-
-
-def _check_present(file: Path, columns: dict[str, str], present: list[str]) -> None:
-    for name in columns.values():
-        if present.count(name) != 1:
-            number = "no" if name not in present else "more than one"
-            raise ValueError(f"{file} has {number} column {name!r}; it has {', '.join(map(repr, present)) or 'none'}")
