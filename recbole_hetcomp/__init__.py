@@ -14,15 +14,17 @@ from recbole_hetcomp.when_imported import when_imported
 
 if TYPE_CHECKING:
     from recbole_hetcomp.methods import distillation_method
+    from recbole_hetcomp.metrics.register import register_metric
     from recbole_hetcomp.recbole_bridge.quick_start import load_data_and_model, run
     from recbole_hetcomp.recbole_bridge.registry import register_model
 
-__all__ = ["__version__", "distillation_method", "load_data_and_model", "register_model", "run"]
+__all__ = ["__version__", "distillation_method", "load_data_and_model", "register_metric", "register_model", "run"]
 
 _PUBLIC = {
     "distillation_method": "recbole_hetcomp.methods",
     "load_data_and_model": "recbole_hetcomp.recbole_bridge.quick_start",
     "run": "recbole_hetcomp.recbole_bridge.quick_start",
+    "register_metric": "recbole_hetcomp.metrics.register",
     "register_model": "recbole_hetcomp.recbole_bridge.registry",
 }
 

@@ -11,11 +11,26 @@ from recbole_hetcomp.cli import options
 from recbole_hetcomp.cli.errors import DONE, WrongCall, checking
 from recbole_hetcomp.data.prepare import pipeline
 from recbole_hetcomp.data.prepare.filters import Filters
-from recbole_hetcomp.data.prepare.readers import SOURCES, Layout
+from recbole_hetcomp.data.prepare.layout import READING_OPTIONS, Layout, format_named, format_names
 
 _LAYOUT, _FILTERS = Layout(), Filters()  # the defaults
-_READING = ("columns", "user_column", "item_column", "rating_column", "timestamp_column", "separator")
 _KEEPING = ("threshold", "min_user", "min_item", "k_core")
+
+
+class _FormatName(click.Choice):
+    """A format that is registered when the command runs, a user's own too."""
+
+    def __init__(self) -> None:
+        self.case_sensitive = True
+
+    @property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(format_names())
+
+
+def _formats(option: str) -> str:
+    """Names of the formats to which an option applies."""
+    return ", ".join(name for name in format_names() if option in format_named(name).options)
 
 
 def _words(ctx: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, ...] | None:
@@ -31,7 +46,7 @@ def _tab(ctx: click.Context, parameter: click.Parameter, text: str | None) -> st
     short_help="raw files to RecBole's, with the paper's split and a data card",
     epilog="Example: hetcomp prepare --format citeulike --input users.dat --output data --name citeulike-t",
 )
-@click.option("--format", required=True, type=click.Choice(list(SOURCES)), help="What the input is; see docs/data.md.")
+@click.option("--format", required=True, type=_FormatName(), help="What the input is; see docs/data.md.")
 @click.option("--input", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The raw file.")
 @click.option(
     "--output",
@@ -46,22 +61,27 @@ def _tab(ctx: click.Context, parameter: click.Parameter, text: str | None) -> st
     "--columns",
     default=_LAYOUT.columns,
     callback=_words,
-    help="ratings-csv and checkins: what the columns are, of user, item, rating, timestamp and _ (ignored), e.g. "
+    help=f"{_formats('columns')}: what the columns are, of user, item, rating, timestamp and _ (ignored), e.g. "
     "item,user,rating,timestamp.",
 )
-@click.option("--user_column", default=_LAYOUT.user_column, help="table: column of users.")
-@click.option("--item_column", default=_LAYOUT.item_column, help="table: column of items.")
-@click.option("--rating_column", default=_LAYOUT.rating_column, help="table: column of ratings; none if not given.")
+@click.option("--user_column", default=_LAYOUT.user_column, help=f"{_formats('user_column')}: column of users.")
+@click.option("--item_column", default=_LAYOUT.item_column, help=f"{_formats('item_column')}: column of items.")
+@click.option(
+    "--rating_column",
+    default=_LAYOUT.rating_column,
+    help=f"{_formats('rating_column')}: column of ratings; none if not given.",
+)
 @click.option(
     "--timestamp_column",
     default=_LAYOUT.timestamp_column,
-    help="table: column of times in seconds; none if not given.",
+    help=f"{_formats('timestamp_column')}: column of times in seconds; none if not given.",
 )
 @click.option(
     "--separator",
     default=_LAYOUT.separator,
     callback=_tab,
-    help="table: between columns, \\t for a tab; if not given a comma, or a tab in files named .tsv or .inter.",
+    help=f"{_formats('separator')}: between columns, \\t for a tab; if not given a comma, or a tab in files named .tsv "
+    "or .inter.",
 )
 @click.option(
     "--threshold", type=float, default=_FILTERS.threshold, help="Lowest rating that counts; all count if not given."
@@ -88,7 +108,7 @@ def prepare(
     them, and a data card. Says what is dropped and why.
     """
     with checking():
-        layout = Layout(format, **{key: chosen[key] for key in _READING})
+        layout = Layout(format, **{key: chosen[key] for key in READING_OPTIONS})
         filters = Filters(**{key: chosen[key] for key in _KEEPING})
         pipeline.check_names(name, split)
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole.config import Config
-from recbole.evaluator.register import metrics_dict
+from recbole.evaluator.register import metrics_dict, smaller_metrics
 from recbole.utils import get_model
 
 import recbole_hetcomp  # noqa: F401 (registers the plugin)
@@ -98,12 +98,12 @@ def _check_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
 
 def _check_metrics(settings: Mapping[str, Any]) -> None:
     metrics, topk = settings["metrics"], settings["topk"]
-    per_user = sorted(name for name in metrics_dict if is_per_user(name))
+    comparable = sorted(name for name in metrics_dict if is_per_user(name) and name not in smaller_metrics)
     for name in metrics:
-        if not is_per_user(name):
+        if name.lower() not in comparable:
             raise ValueError(
-                f"settings.metrics names {name!r}{suggestion(name, per_user)} "
-                f"Allowed, as they have a value for each user: {', '.join(per_user)}."
+                f"settings.metrics names {name!r}{suggestion(name, comparable)} "
+                f"Allowed, as they have a value for each user and bigger is better: {', '.join(comparable)}."
             )
     reported = [f"{name}@{k}".lower() for name in metrics for k in topk]
     if settings["valid_metric"].lower() not in reported:

@@ -54,6 +54,9 @@ def per_user_values(config: Any, struct: Any) -> dict[str, np.ndarray]:
 
     Returns:
         Metric's name, as in RecBole's result → float64 [n], in the order of the evaluation.
+
+    Raises:
+        ValueError: a metric does not hand its users' values to RecBole's ``topk_result``.
     """
     values: dict[str, np.ndarray] = {}
     for name in config["metrics"]:
@@ -61,14 +64,19 @@ def per_user_values(config: Any, struct: Any) -> dict[str, np.ndarray]:
         metric.topk_result = lambda label, matrix, cut_offs=metric.topk: {
             f"{label}@{k}": np.asarray(matrix[:, k - 1], dtype=np.float64) for k in cut_offs
         }
-        values.update(metric.calculate_metric(struct))
+        found = metric.calculate_metric(struct)
+        if any(np.ndim(of_users) != 1 for of_users in found.values()):
+            raise ValueError(f"metric {name!r} has no value for each user: its calculate_metric returns no topk_result")
+        values.update(found)
     return values
 
 
 def is_per_user(metric: str) -> bool:
-    """Whether a metric of RecBole's is the mean of users' values at a cut-off."""
+    """Whether a metric that RecBole knows is the mean of users' values at a cut-off, and needs their lists alone."""
     kind: Any = metrics_dict.get(metric.lower())
-    return kind is not None and issubclass(kind, TopkMetric) and set(kind.metric_need) == {"rec.topk"}
+    if kind is None or not issubclass(kind, TopkMetric) or kind.topk_result is not TopkMetric.topk_result:
+        return False
+    return set(kind.metric_need) <= {"rec.topk", "rec.items"}
 
 
 def per_user_table(dataset: Any, users: Tensor, values: dict[str, np.ndarray]) -> pd.DataFrame:

@@ -1,3 +1,3 @@
-"""What lists are worth: RecBole's metrics from lists, popularity, likeness."""
+"""What lists are worth: RecBole's metrics from lists, metrics from outside, popularity, likeness."""
 
 import recbole  # noqa: F401  (first: the plugin's models are registered before one of their modules begins)

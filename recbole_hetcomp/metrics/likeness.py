@@ -1,4 +1,4 @@
-"""How close a student's lists are to its teachers'."""
+"""How close a student's lists are to a teacher's, or to the ensemble's. From top lists alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LIKENESS_MEASURES = ("overlap", "discrepancy")
 
 
 def likeness(student: Tensor, teacher: Tensor, K_D: int = _K_D, T_r: float = _T_R) -> dict[str, float]:
-    """How close a student's lists are to a teacher's, or to the ensemble's.
+    """Two measures of how alike lists are.
 
     - ``overlap@K_D``: mean share of the teacher's first K_D items that are among the student's first K_D.
     - ``discrepancy@K_D``: mean D@K_D (method section 3), with the teacher's ranks as gains.

@@ -1,4 +1,4 @@
-"""What a ranking is like besides accurate: popular, concentrated, close to its teachers. From top lists alone.
+"""What a ranking is like besides accurate: popular, concentrated. From top lists alone.
 
 The measures that RecBole has as well carry RecBole's names and its definitions (``averagepopularity@k``,
 ``itemcoverage@k``, ``giniindex@k``), but may be asked of any top lists and do not count RecBole's padding item.

@@ -47,7 +47,7 @@ def offered(monkeypatch, capsys):
         ("hetcomp tune --search ", ["random", "grid", "optuna", "hyperopt"]),
         ("hetcomp tune --num", ["--num_samples"]),
         ("hetcomp benchmark --config sm", ["smoke"]),
-        ("hetcomp prepare --format c", ["citeulike", "checkins"]),
+        ("hetcomp prepare --format c", ["checkins", "citeulike"]),
         ("hetcomp completion f", ["fish"]),
     ],
 )

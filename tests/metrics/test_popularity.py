@@ -1,25 +1,18 @@
-"""Measures beside accuracy, against naive loops and RecBole's own metrics."""
+"""Popularity and concentration, against naive loops and RecBole's own metrics."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
 
 import pytest
 import torch
-from draws import seeded
+from draws import padded, seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import discrepancy as naive_discrepancy
 
 from recbole_hetcomp.core import PAD, Ragged
-from recbole_hetcomp.metrics.likeness import likeness
 from recbole_hetcomp.metrics.popularity import beyond_accuracy, profile_popularity
-
-
-def lists_of(rows: Sequence[Sequence[int]], width: int) -> torch.Tensor:
-    return torch.tensor([[*row, *[PAD] * (width - len(row))] for row in rows])
 
 
 def naive(rows, popularity, n_items, profiles, k) -> dict[str, float]:
@@ -56,7 +49,7 @@ def test_against_loops(case):
     pairs = [(u, i) for u, profile in enumerate(profiles) for i in profile]
     observed = Ragged.from_pairs(*torch.tensor(pairs).T, n_users=len(rows))
     counts = torch.tensor(popularity)
-    found = beyond_accuracy(lists_of(rows, n_items), counts, n_items, profile_popularity(observed, counts), k)
+    found = beyond_accuracy(padded(rows, n_items), counts, n_items, profile_popularity(observed, counts), k)
     assert found == pytest.approx(naive(rows, popularity, n_items, profiles, k))
 
 
@@ -98,31 +91,6 @@ def test_users_without_lists_or_profiles_do_not_count():
     assert found["popularitylift@2"] == 0.5
 
 
-@settings(max_examples=100, deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.permutations(range(9)), st.permutations(range(9)), st.integers(0, 9)), min_size=1, max_size=4
-    ),
-    st.integers(1, 9),
-)
-def test_likeness_against_loops(users, K_D):
-    student = [row for row, _, _ in users]
-    teacher = [row[:length] for _, row, length in users]
-    if not any(teacher):
-        teacher[0] = [3]
-    found = likeness(lists_of(student, 9), lists_of(teacher, 9), K_D)
-    taught = [u for u, row in enumerate(teacher) if row]
-    shares = [len(set(student[u][:K_D]) & set(teacher[u][:K_D])) / len(teacher[u][:K_D]) for u in taught]
-    distances = [naive_discrepancy(student[u], teacher[u], K_D) for u in taught]
-    assert found[f"overlap@{K_D}"] == pytest.approx(sum(shares) / len(shares))
-    assert found[f"discrepancy@{K_D}"] == pytest.approx(sum(distances) / len(distances))
-
-
-def test_like_oneself():
-    lists = torch.stack([torch.randperm(60, generator=seeded(u)) for u in range(4)])
-    assert likeness(lists, lists) == {"overlap@50": 1.0, "discrepancy@50": 0.0}
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -140,12 +108,3 @@ def test_wrong_arguments_are_named(arguments, message):
     given = {"lists": torch.tensor([[0, 1]]), "popularity": torch.tensor([3, 2, 1]), "n_items": 3, "k": 2, **arguments}
     with pytest.raises(ValueError, match=message):
         beyond_accuracy(**given)
-
-
-def test_likeness_refuses_what_it_cannot_compare():
-    with pytest.raises(ValueError, match="the same users"):
-        likeness(torch.zeros(2, 3, dtype=torch.long), torch.zeros(1, 3, dtype=torch.long))
-    with pytest.raises(ValueError, match="lists no item"):
-        likeness(torch.zeros(1, 3, dtype=torch.long), torch.full((1, 3), PAD))
-    with pytest.raises(ValueError, match="K_D is 0"):
-        likeness(torch.zeros(1, 3, dtype=torch.long), torch.zeros(1, 3, dtype=torch.long), K_D=0)

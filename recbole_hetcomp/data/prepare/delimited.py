@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import re
 import warnings
 from pathlib import Path
@@ -12,11 +13,12 @@ import numpy as np
 import pandas as pd
 
 _MORE = "<more>"  # takes the field that a line has too many
+_UNIT = "\x1f"  # ASCII's separator of fields, in place of a longer one
 
 
 def first_line(file: Path, separator: str | None = None) -> list[str]:
     """The fields of a file's first line, none if it is empty; ``separator`` None is any white space."""
-    with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
+    with _opened(file) as stream:
         line = stream.readline().decode("utf-8-sig").rstrip("\r\n")
     return line.split() if separator is None else next(csv.reader([line], delimiter=separator), [])
 
@@ -28,7 +30,7 @@ def read_text(file: Path, names: list[str], wanted: list[str], separator: str | 
         file: UTF-8 text, perhaps compressed by gzip.
         names: the file's columns.
         wanted: those that are needed; a field of them may not be empty.
-        separator: between fields; None is any white space.
+        separator: between fields, one character or more; None is any white space.
         headers: number of lines at the start that are not data.
 
     Returns:
@@ -37,12 +39,17 @@ def read_text(file: Path, names: list[str], wanted: list[str], separator: str | 
     Raises:
         ValueError: a line has too many fields, or none in a column that is wanted.
     """
+    content: Path | io.StringIO = file
+    if separator is not None and len(separator) > 1:
+        with _opened(file) as stream:
+            content = io.StringIO(stream.read().decode("utf-8-sig").replace(separator, _UNIT))
+        separator = _UNIT
     too_long = f"of {file} has more than {len(names)} fields: {', '.join(names)}"
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:
             frame = pd.read_csv(
-                file,
+                content,
                 sep=r"\s+" if separator is None else separator,
                 header=None,
                 skiprows=headers,
@@ -68,6 +75,10 @@ def read_text(file: Path, names: list[str], wanted: list[str], separator: str | 
         gap = next(name for name in wanted if pd.isna(frame[name].iloc[missing[0]]))
         raise ValueError(f"line {missing[0] + headers + 1} of {file} has nothing in column {gap!r}")
     return frame[wanted]
+
+
+def _opened(file: Path) -> gzip.GzipFile | io.BufferedReader:
+    return gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")
 
 
 def _complaint(file: Path, message: str, too_long: str) -> str:

@@ -16,7 +16,8 @@ import yaml
 from recbole_hetcomp.data.prepare import card as cards
 from recbole_hetcomp.data.prepare.filters import Filters, apply
 from recbole_hetcomp.data.prepare.folder import check_free, whole_folder
-from recbole_hetcomp.data.prepare.readers import Layout, read
+from recbole_hetcomp.data.prepare.layout import Layout
+from recbole_hetcomp.data.prepare.reading import read
 from recbole_hetcomp.data.prepare.records import Drop, Records
 from recbole_hetcomp.data.prepare.splits import PARTS, paper_split
 from recbole_hetcomp.files import sha256_of

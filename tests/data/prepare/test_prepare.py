@@ -264,7 +264,7 @@ def test_the_numbers_of_the_paper(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "file", sorted(Path(recbole_hetcomp.data.prepare.__file__).parent.glob("*.py")), ids=lambda f: f.name
+    "file", sorted(Path(recbole_hetcomp.data.prepare.__file__).parent.rglob("*.py")), ids=lambda f: f.name
 )
 def test_it_needs_neither_recbole_nor_torch(file):
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

@@ -1,0 +1,151 @@
+"""A raw file → :class:`Records`: the one entry, and what formats share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recbole_hetcomp.data.prepare.delimited import read_text
+from recbole_hetcomp.data.prepare.layout import FIELDS, IGNORED, Layout, format_named
+from recbole_hetcomp.data.prepare.records import Floats, Ints, Records
+
+_NEEDED = ("user", "item")
+READ_AS_MISSING = frozenset({
+    "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL",
+    "NaN", "None", "n/a", "nan", "null",
+})  # fmt: skip
+"""Ids that RecBole, which reads atomic files with pandas' defaults, takes for missing values."""
+
+
+def read(file: Path | str, layout: Layout) -> Records:
+    """Read a raw file.
+
+    Args:
+        file: the file; text is UTF-8, and may be compressed by gzip except for citeulike.
+        layout: its format.
+
+    Raises:
+        FileNotFoundError: there is none; the message says where the data can be had.
+        ValueError: a line or a column is not as the layout says.
+    """
+    file, format = Path(file), format_named(layout.format)
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{file} does not exist. Download it by hand: {format.source} "
+            "(RecBole's own download links answer 'Access Denied')"
+        )
+    try:
+        records = format.read(file, layout)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not UTF-8 text: {error}") from error
+    _check(file, records)
+    return records
+
+
+def read_headerless(file: Path, columns: tuple[str, ...], separator: str | None) -> Records:
+    """Read delimited text without a header, compressed by gzip or not.
+
+    Args:
+        file: the file.
+        columns: what each column is, as in :class:`Layout`; no field may be empty.
+        separator: between fields, one character or more; None is any white space.
+
+    Raises:
+        ValueError: a line has too many fields or too few, or a word where a number belongs; names the line.
+    """
+    names = [name if name != IGNORED else f"{IGNORED}{place}" for place, name in enumerate(columns, start=1)]
+    return records_from_frame(file, read_text(file, names, names, separator), unit="line")
+
+
+def records_from_frame(
+    file: Path, frame: pd.DataFrame, columns: Mapping[str, str] | None = None, unit: str = "row", first: int = 1
+) -> Records:
+    """Columns of a frame → records, in the order of its rows.
+
+    Ids are text or whole numbers; ratings are numbers; so are times, in seconds, or pandas' own kind of time.
+
+    Args:
+        file: what was read, for messages.
+        frame: a row an interaction.
+        columns: ``user``, ``item`` and, where there are any, ``rating`` and ``timestamp`` → the column's name; None is
+            the columns that are called so.
+        unit: what the file calls a row, for messages …
+        first: … and the number of its first one.
+
+    Raises:
+        ValueError: a column is not there, or twice; a value is missing or of another kind, with its row and column.
+    """
+    columns = {name: name for name in FIELDS if name in frame or name in _NEEDED} if columns is None else columns
+    check_present(file, columns, list(frame.columns))
+    for name in columns.values():
+        missing = frame[name].isna().to_numpy()
+        if missing.any():
+            place = int(np.flatnonzero(missing)[0]) + first
+            raise ValueError(f"{unit} {place} of {file} has nothing in column {name!r}")
+    users, user_ids = _ids(frame[columns["user"]], file)
+    items, item_ids = _ids(frame[columns["item"]], file)
+    numbers = {
+        field: _numbers(frame[columns[field]], file, unit, first)
+        for field in ("rating", "timestamp")
+        if field in columns
+    }
+    return Records(users, items, user_ids, item_ids, numbers.get("rating"), numbers.get("timestamp"))
+
+
+def check_present(file: Path, columns: Mapping[str, str], present: Sequence[str]) -> None:
+    """Refuse a file that has no column of a name that is needed, or more than one.
+
+    Args:
+        file: what is read, for messages.
+        columns: what is needed → the column's name.
+        present: names of the columns that there are.
+
+    Raises:
+        ValueError: names the column and those that there are.
+    """
+    for name in columns.values():
+        if present.count(name) != 1:
+            number = "no" if name not in present else "more than one"
+            raise ValueError(f"{file} has {number} column {name!r}; it has {', '.join(map(repr, present)) or 'none'}")
+
+
+def _ids(column: pd.Series, file: Path) -> tuple[Ints, NDArray[np.object_]]:
+    numbers, names = pd.factorize(column)
+    values = np.asarray(names, dtype=object)
+    odd = next((value for value in values if not isinstance(value, (str, int, np.integer))), None)
+    if odd is not None:
+        raise ValueError(f"column {column.name!r} of {file} holds {odd!r}; allowed as ids: text and whole numbers")
+    return np.asarray(numbers, dtype=np.int64), np.array([str(value) for value in values], dtype=object)
+
+
+def _numbers(column: pd.Series, file: Path, unit: str, first: int) -> Floats:
+    if pd.api.types.is_datetime64_any_dtype(column):
+        epoch = pd.Timestamp(0, tz=column.dt.tz)
+        return ((column - epoch) / pd.Timedelta(seconds=1)).to_numpy(dtype=np.float64)
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    wrong = np.flatnonzero(~np.isfinite(values))
+    if len(wrong):
+        place = int(wrong[0])
+        raise ValueError(
+            f"{unit} {place + first} of {file} has {column.iloc[place]!r} in column {column.name!r}; needed: a number"
+        )
+    return values
+
+
+def _check(file: Path, records: Records) -> None:
+    if not len(records):
+        raise ValueError(f"{file} holds no interaction")
+    for kind, names in (("user", records.user_ids), ("item", records.item_ids)):
+        unreadable: set[Any] = set(READ_AS_MISSING.intersection(names))
+        unreadable |= {name for name in names if re.search(r'[\t\r\n"]', name)}
+        if unreadable:
+            raise ValueError(
+                f"{file} has the {kind} id {min(unreadable)!r}; rename it there: not allowed are tabs, line ends, "
+                "quotes, and what RecBole reads as a missing value"
+            )
