@@ -45,7 +45,7 @@ def load_extensions() -> None:
     for place in _named():
         _import(place)
     found = entry_points()
-    chosen = found.select(group=GROUP) if hasattr(found, "select") else found.get(GROUP, ())  # Python 3.9 has a dict
+    chosen = found.select(group=GROUP) if hasattr(found, "select") else found.get(GROUP, [])  # type: ignore[arg-type]  # Python 3.9: a dict
     for entry in chosen:
         entry.load()
 
