@@ -15,11 +15,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
+RESULTS = ROOT / "benchmarks" / "comparisons"
 PICTURE = ROOT / "docs" / "images" / "accuracy-size.png"
 
 METRIC = "recall@50"
-PANELS = {"CiteULike": "citeulike-t", "ml-100k": "ml-100k-comparison"}
+PANELS = {"CiteULike": "citeulike-t", "ml-100k": "ml-100k"}
 LOOKS = {  # drawn in this order; colours that the colour-blind tell apart (Wong, Nature Methods 8, 2011)
     "other distillation methods": {"color": "#9ec3de", "marker": "o"},
     "its teachers": {"color": "#7f7f7f", "marker": "^", "markersize": 7},

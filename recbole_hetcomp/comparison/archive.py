@@ -1,7 +1,4 @@
-"""A benchmark's cells in one file, from which the same benchmark goes on elsewhere.
-
-    python -m recbole_hetcomp.comparison.archive pack FOLDER FILE
-    python -m recbole_hetcomp.comparison.archive restore FILE FOLDER
+"""A benchmark's cells in one file, with which it goes on elsewhere: ``hetcomp benchmark --pack``, ``--restore``.
 
 The file is Parquet, compressed by zstd, with a row for each file of a cell that is done: its ``path`` below ``cells``,
 the ``checksum`` of both and the ``content``. Logs and what else names the machine's folders stay out; the same results
@@ -19,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import click
 import pyarrow
 from pyarrow import parquet
 
@@ -159,20 +155,3 @@ def _key_of(result: bytes) -> str | None:
     except ValueError:
         return None
     return found.get("key") if isinstance(found, dict) else None
-
-
-@click.command()
-@click.argument("what", type=click.Choice(["pack", "restore"]))
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("target", type=click.Path(path_type=Path))
-def main(what: str, source: Path, target: Path) -> None:
-    """Pack the cells of a benchmark's folder into a file, or restore them from a file into a folder."""
-    try:
-        cells = (pack_cells if what == "pack" else restore_cells)(source, target)
-    except (ValueError, OSError) as error:
-        raise click.ClickException(str(error)) from error
-    click.echo(f"{target}: {cells} cells")
-
-
-if __name__ == "__main__":
-    main()

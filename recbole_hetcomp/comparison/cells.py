@@ -109,7 +109,8 @@ class RunningCell:
                 best_epoch=teacher.epochs[-1],
             )
             self._test_lists(trainer, teacher.served)
-            self._cost(self._untrained(planned.config))
+            if planned.outside is None:  # what another kind of teacher costs to serve is not known here
+                self._cost(self._untrained(planned.config))
         self._valid(valid)
 
     def _untrained(self, config: Config) -> Any:

@@ -122,7 +122,7 @@ def _ordered(runs: pd.DataFrame) -> pd.DataFrame:
 def _summed(finished: list[FinishedCell], split: int) -> dict[str, float]:
     """What the ensemble of a split costs: as much as its teachers."""
     teachers = [one.result["row"] for one in finished if one.cell.role == "teacher" and one.cell.split_seed == split]
-    return {name: sum(row[name] for row in teachers) for name in COSTS}
+    return {name: sum(row.get(name, math.nan) for row in teachers) for name in COSTS}
 
 
 def _likeness(grid: Grid, one: FinishedCell, ensemble: FinishedCell) -> dict[str, float]:

@@ -15,6 +15,7 @@ from recbole_hetcomp.recbole_bridge.checkpoint import plain_numbers
 from recbole_hetcomp.recbole_bridge.config import backbone_config, checked_settings, run_settings, student_defaults
 from recbole_hetcomp.recbole_bridge.scoring import all_item_scores, clear_cache, pair_scores, ranks_by_pairs
 from recbole_hetcomp.student.backbones import adapter_of
+from recbole_hetcomp.teachers.protocol import outside_teachers
 
 
 class DistilledStudent(GeneralRecommender):
@@ -48,6 +49,7 @@ class DistilledStudent(GeneralRecommender):
     def configure(cls, config: Any) -> None:
         """Check the settings when a Config is built, and make RecBole's loader the one that the backbone needs."""
         settings = checked_settings(config, cls.own_settings)
+        outside_teachers(settings)
         backbone = get_model(settings.student_backbone)
         if hasattr(backbone, "input_type"):
             config["MODEL_INPUT_TYPE"] = backbone.input_type

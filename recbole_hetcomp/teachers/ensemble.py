@@ -8,6 +8,7 @@ from recbole_hetcomp.recbole_bridge.checkpoint import checkpoint_content, save_a
 from recbole_hetcomp.recbole_bridge.config import checked_settings, run_defaults, run_settings
 from recbole_hetcomp.teachers.imported_ranking import ImportedRanking, ListsTrainer
 from recbole_hetcomp.teachers.knowledge import gather_knowledge
+from recbole_hetcomp.teachers.protocol import outside_teachers
 
 
 class TeacherEnsemble(ImportedRanking):
@@ -28,7 +29,7 @@ class TeacherEnsemble(ImportedRanking):
     @classmethod
     def configure(cls, config: Any) -> None:
         """Check the settings when a Config is built."""
-        checked_settings(config)
+        outside_teachers(checked_settings(config))
 
 
 class TeacherEnsembleTrainer(ListsTrainer):

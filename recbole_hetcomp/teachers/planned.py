@@ -11,7 +11,7 @@ from recbole.config import Config
 from recbole_hetcomp.recbole_bridge.config import no_kd_config, teacher_config
 from recbole_hetcomp.recbole_bridge.identity import training_identity
 from recbole_hetcomp.settings import SERVED_LENGTH, HetCompSettings
-from recbole_hetcomp.teachers.protocol import OutsideTeacher
+from recbole_hetcomp.teachers.protocol import OutsideTeacher, outside_teachers
 
 
 @dataclass(frozen=True)
@@ -58,24 +58,20 @@ def planned_teachers(config: Config, settings: HetCompSettings) -> list[PlannedT
     Raises:
         ValueError: a teacher cannot be imported, or a setting of one is not allowed.
     """
-    total = len(settings.teachers)
-    planned = []
-    for number, name in enumerate(settings.teachers, start=1):
-        given = settings.teacher_config.get(name, {})
-        outside = OutsideTeacher.of(name, given) if "." in name else None
-        planned.append(
-            PlannedTeacher(
-                label=name,
-                title=f"teacher {number}/{total} {name}",
-                config=teacher_config(config, settings, name) if outside is None else config,
-                snapshots=settings.snapshots,
-                spacing=settings.snapshot_spacing,
-                length=settings.K_prime,
-                served_length=max(SERVED_LENGTH, *config["topk"]),
-                outside=outside,
-            )
+    total, outside = len(settings.teachers), outside_teachers(settings)
+    return [
+        PlannedTeacher(
+            label=name,
+            title=f"teacher {number}/{total} {name}",
+            config=config if name in outside else teacher_config(config, settings, name),
+            snapshots=settings.snapshots,
+            spacing=settings.snapshot_spacing,
+            length=settings.K_prime,
+            served_length=max(SERVED_LENGTH, *config["topk"]),
+            outside=outside.get(name),
         )
-    return planned
+        for number, name in enumerate(settings.teachers, start=1)
+    ]
 
 
 def planned_student_alone(config: Config, settings: HetCompSettings) -> PlannedTeacher:

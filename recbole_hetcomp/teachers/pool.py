@@ -102,7 +102,8 @@ class TeacherPool:
 
     def _train(self, planned: PlannedTeacher) -> Trajectory:
         config, started = planned.config, time.perf_counter()
-        init_seed(config["seed"], config["reproducibility"])
+        seed = config["seed"] if planned.outside is None else planned.outside.seed_in(config)
+        init_seed(seed, config["reproducibility"])
         teacher: Teacher = (
             RecBoleTeacher(planned, self.train, self.valid_data, self.show_progress, self.tensorboard_dir)
             if planned.outside is None

@@ -16,6 +16,7 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.files import sha256_of
 from recbole_hetcomp.recbole_bridge.checkpoint import is_plain
+from recbole_hetcomp.settings import HetCompSettings
 from recbole_hetcomp.teachers.recorder import SnapshotRecorder
 from recbole_hetcomp.trajectories import Trajectory
 
@@ -23,7 +24,8 @@ from recbole_hetcomp.trajectories import Trajectory
 class Teacher(Protocol):
     """Learns from interactions, and records its rankings as it goes.
 
-    A teacher is made with its ``teacher_config`` as keywords: ``Teacher(**teacher_config[path])``.
+    A teacher is made with its ``teacher_config`` as keywords: ``Teacher(**teacher_config[path])``. A ``seed`` there is
+    not handed over: it seeds torch, NumPy and Python before the teacher is made, as the run's seed does otherwise.
     """
 
     def teach(self, interactions: Interactions, recorder: SnapshotRecorder) -> Trajectory:
@@ -42,12 +44,14 @@ class OutsideTeacher:
 
     Attributes:
         path: ``package.module.Class``.
-        settings: its ``teacher_config``.
+        settings: its ``teacher_config`` less ``seed``.
+        seed: what is seeded with before it is made; None: the run's.
         code: checksum of the source file that its class stands in; another code is another teacher.
     """
 
     path: str
     settings: Mapping[str, Any]
+    seed: int | None
     code: str
 
     @staticmethod
@@ -67,11 +71,12 @@ class OutsideTeacher:
             raise ValueError(f"teacher {path!r} has no method teach(interactions, recorder)")
         if not is_plain(settings):
             raise ValueError(f"teacher_config for {path!r} is {dict(settings)!r}: plain values are needed")
+        own = {key: value for key, value in settings.items() if key != "seed"}
         try:
-            kind(**settings)
+            kind(**own)
         except TypeError as error:
             raise ValueError(f"teacher_config for {path!r} is not allowed: {error}") from error
-        return OutsideTeacher(path, dict(settings), _code_of(kind))
+        return OutsideTeacher(path, own, settings.get("seed"), _code_of(kind))
 
     def identity(self, config: Config) -> dict[str, Any]:
         """All that decides its rankings besides the data and what is kept of them."""
@@ -79,13 +84,30 @@ class OutsideTeacher:
             "teacher": self.path,
             "settings": dict(self.settings),
             "code": self.code,
-            "seed": config["seed"],
+            "seed": self.seed_in(config),
             "valid_metric": config["valid_metric"],
         }
+
+    def seed_in(self, config: Config) -> int:
+        """The seed in a run."""
+        return config["seed"] if self.seed is None else self.seed
 
     def make(self) -> Teacher:
         """The teacher, untaught."""
         return _imported(self.path)(**self.settings)
+
+
+def outside_teachers(settings: HetCompSettings) -> dict[str, OutsideTeacher]:
+    """The teachers of a run that are named by a dotted path.
+
+    Raises:
+        ValueError: as :meth:`OutsideTeacher.of`.
+    """
+    return {
+        name: OutsideTeacher.of(name, settings.teacher_config.get(name, {}))
+        for name in settings.teachers
+        if "." in name
+    }
 
 
 def _imported(path: str) -> Any:

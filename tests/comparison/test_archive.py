@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +11,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from recbole_hetcomp.cli import main
 from recbole_hetcomp.comparison.archive import _checksum, pack_cells, restore_cells
 from recbole_hetcomp.comparison.folder import CELL, ERROR, LISTS, LOG, PER_USER, RESULT
 
@@ -160,15 +159,20 @@ def test_a_wrong_checksum_is_refused(packed, tmp_path):
         restore_cells(packed, tmp_path / "copy")
 
 
-def test_the_command(benchmark, tmp_path, subprocess_environment):
-    def run(*words: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "recbole_hetcomp.comparison.archive", *words]
-        return subprocess.run(command, cwd=tmp_path, env=subprocess_environment, capture_output=True, text=True)
+def test_the_command_restores_before_it_goes_on_and_refuses_a_damaged_file(benchmark, packed, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    words = ["benchmark", "--config", "smoke", "--output", str(copy), "--dry_run", "--restore", str(packed)]
+    assert main(words) == 0
+    assert capsys.readouterr().out.startswith(f"{packed}: 2 cells\n")
+    assert contents(copy).items() <= contents(benchmark).items()
+    packed.write_text("text")
+    assert main(words) == 2
+    assert f"error: {packed} cannot be restored: " in capsys.readouterr().err
 
-    assert run("pack", "benchmark", "cells.parquet").stdout == "cells.parquet: 2 cells\n"
-    assert run("restore", "cells.parquet", "copy").stdout == "copy: 2 cells\n"
-    assert contents(tmp_path / "copy").items() <= contents(benchmark).items()
-    (tmp_path / "cells.parquet").write_text("text")
-    refused = run("restore", "cells.parquet", "copy")
-    assert refused.returncode == 1
-    assert refused.stderr.startswith("Error: cells.parquet cannot be restored: ")
+
+def test_the_command_packs_what_is_done(benchmark, packed, tmp_path, capsys):
+    again = tmp_path / "again.parquet"
+    words = ["benchmark", "--config", "smoke", "--output", str(benchmark), "--dry_run", "--pack", str(again)]
+    assert main(words) == 0
+    assert capsys.readouterr().out.endswith(f"{again}: 2 cells\n")
+    assert again.read_bytes() == packed.read_bytes()

@@ -17,7 +17,9 @@ import yaml
 from documents import ROOT, Block, Document, blocks, document, documents
 
 PAGES = documents()
-NOTES = [document(file.relative_to(ROOT).as_posix()) for file in sorted(ROOT.glob("benchmarks/results/*/README.md"))]
+NOTES = [
+    document(file.relative_to(ROOT).as_posix()) for file in sorted(ROOT.glob("benchmarks/comparisons/*/README.md"))
+]
 PYTHON = list(blocks("python"))
 README_WORDS = 700
 LONGEST = 120
