@@ -16,7 +16,7 @@ from recbole_hetcomp.core import PAD
 from recbole_hetcomp.core.rankings import BLOCK_ELEMENTS
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.recbole_bridge.scoring import all_item_scores, pair_scores
-from recbole_hetcomp.settings import Consensus
+from recbole_hetcomp.settings import EXACT_UP_TO, REST_DRAWS, Consensus
 from recbole_hetcomp.student import model as base
 from recbole_hetcomp.student.model import DistilledStudent
 from recbole_hetcomp.student.objective import ListwiseObjective, TaughtLists
@@ -153,7 +153,7 @@ def test_draws_by_the_catalogues_size() -> None:
     settings = TaughtStudent().settings
     assert settings.rest_sample_num is None
     assert settings.draws(1682) == 0
-    assert settings.draws(200_000) > 0
+    assert (settings.draws(EXACT_UP_TO), settings.draws(EXACT_UP_TO + 1)) == (0, REST_DRAWS)
     assert TaughtStudent(rest_sample_num=7).settings.draws(1682) == 7
 
 
