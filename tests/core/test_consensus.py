@@ -259,20 +259,6 @@ def test_blocks_change_nothing() -> None:
         assert all(torch.equal(a, b) for a, b in zip(whole, parts))
 
 
-@quick
-@given(seed=seeds, k=st.integers(1, 25))
-def test_ids_too_large_to_be_packed_with_score_and_rank_change_no_order(seed: int, k: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    trajectories = [random_trajectory(generator, 2, 6, 10, 8) for _ in range(3)]
-    large = [torch.where(lists == PAD, PAD, lists + 2**30) for lists in trajectories]
-    v, users = torch.randint(0, 2, (6, 3), generator=generator), torch.arange(6)
-    chosen = Consensus(T_r=1 / math.log(2), use_consistency=False)  # many equal scores
-    items, scores = taught_unobserved(trajectories, v, users, k, chosen)
-    moved, same = taught_unobserved(large, v, users, k, chosen)
-    assert torch.equal(moved, torch.where(items == PAD, PAD, items + 2**30))
-    assert torch.equal(same, scores)
-
-
 def test_a_teacher_of_weight_zero_might_as_well_not_be_there() -> None:
     lists = [torch.tensor([[[1, 2]]]), torch.tensor([[[3, 1]]])]
     v, user = torch.zeros(1, 2).long(), torch.tensor([0])

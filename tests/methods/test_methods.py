@@ -23,6 +23,7 @@ from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.recbole_bridge.property_files import read_properties
 from recbole_hetcomp.recbole_bridge.registry import STUDENT, models_of_role, registered
 from recbole_hetcomp.recbole_bridge.scoring import clear_cache
+from recbole_hetcomp.student.objective import _Batch
 from recbole_hetcomp.student.trainer import DistillingTrainer
 from recbole_hetcomp.teachers.knowledge import Knowledge
 from recbole_hetcomp.trajectories import Trajectory
@@ -409,7 +410,9 @@ def test_joint_knowledge_is_one_list(draws):
     trainer = ablated(observed_knowledge="joint", curriculum="none", rest_sample_num=draws)
     assert (trainer.lists.observed == PAD).all()
     everything = trainer.model.all_scores(USERS).detach().double().tolist()
-    expected = 0.0
+    expected, batch = 0.0, _Batch(USERS, trainer.lists, trainer.fine[USERS])
+    outside = [{*seen(trainer, user), *listed(trainer.lists.unobserved[user])} for user in USERS.tolist()]
+    assert batch.rest_size(1683).tolist() == [1683 - len(items) for items in outside]
     for user, f in zip(USERS.tolist(), everything):
         joint = listed(trainer.lists.unobserved[user])
         observed = listed(separate.lists.observed[user])
