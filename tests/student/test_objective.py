@@ -149,6 +149,15 @@ def test_a_student_that_ranks_by_pairs_scores_only_what_is_listed_and_drawn(monk
     torch.testing.assert_close(gradients, lesson.gradients(), rtol=1e-4, atol=1e-6)  # the last bias's is 0
 
 
+@pytest.mark.parametrize(("draws", "shared"), [(0, True), (1600, True), (1600, False)])
+def test_the_padding_item_is_in_no_rest(draws: int, shared: bool) -> None:
+    lesson = TaughtStudent(rest_sample_num=draws, rest_sample_shared=shared)
+    expected = float(lesson.loss())
+    with torch.no_grad():
+        lesson.model.backbone.item_embedding.weight[0] = 1e4
+    assert float(lesson.loss()) == pytest.approx(expected, rel=1e-6)
+
+
 def test_draws_by_the_catalogues_size() -> None:
     settings = TaughtStudent().settings
     assert settings.rest_sample_num is None

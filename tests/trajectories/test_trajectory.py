@@ -541,6 +541,8 @@ def test_what_a_killed_writer_left_is_never_read_and_goes_after_a_day(tmp_path: 
     for directory in (old, young):
         directory.mkdir(parents=True)
         (directory / "trajectory.safetensors").write_bytes(b"half")
+        (directory / "manifest.json").write_text("{}")
+    assert store.entries() == []
     os.utime(old, (0, time.time() - 2 * 24 * 3600))
     assert store.read(*ENTRY) is None
     store.write(*ENTRY, trajectory())
