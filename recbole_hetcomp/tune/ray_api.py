@@ -51,11 +51,3 @@ def trial_folder() -> Path:
     if hasattr(session, "get_trial_dir"):
         return Path(session.get_trial_dir())
     return Path(session.get_context().get_trial_dir())
-
-
-def trial_name() -> str:
-    """The running trial's name."""
-    session = _session()
-    if hasattr(session, "get_trial_id"):
-        return session.get_trial_id()
-    return session.get_context().get_trial_id()

@@ -28,7 +28,6 @@ def test_every_size_is_written_once_and_measured(tmp_path: Path) -> None:
     steps = run["measure"]["steps"]
     lists, observed_ranks = 3 * 300 * 20 * 2, 3 * 300 * 20 * 2  # 16 bits each
     assert 0 < steps["open the store, verified"]["store_bytes"] - 2 * (lists + observed_ranks) < 2000
-    assert all(steps[name]["peak_rss_mib"] > 0 for name in steps)
-    assert run["measure"]["peak_rss_mib"] == max(numbers["peak_rss_mib"] for numbers in steps.values())
+    assert run["measure"]["peak_rss_mib"] == max(numbers["peak_rss_mib"] for numbers in steps.values()) > 50
     subprocess.run(command, check=True, capture_output=True, env=environment)
     assert json.loads((tmp_path / "scale.json").read_text())["runs"][0]["write"]["steps"] == {}

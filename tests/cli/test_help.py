@@ -16,7 +16,6 @@ def test_help_is_a_real_page(capsys):
     page = capsys.readouterr().out
     for word in ("Usage: hetcomp", "run", "teachers", "models", "store", "WWW 2023", "results/"):
         assert word in page
-    assert len(page.splitlines()) > 12
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

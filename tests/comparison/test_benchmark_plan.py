@@ -219,6 +219,7 @@ def test_trials_begin_with_the_settings_as_they_stand_and_grow_at_the_end():
     assert all(set(one) == set(space) and 1e-4 <= one["learning_rate"] <= 1e-1 for one in drawn[1:])
     assert all(drawn.count(one) == 1 for one in drawn)
     assert trial_settings("HetComp", space, 3, seed=0) == drawn[:3]
+    assert trial_settings("HetComp", space, 40, seed=0)[:6] == drawn
     assert trial_settings("HetComp", space, 6, seed=1) != drawn
     assert trial_settings("RRD", space, 6, seed=0) != drawn
     with pytest.raises(ValueError, match="no 4 different settings"):

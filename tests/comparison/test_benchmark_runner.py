@@ -188,7 +188,7 @@ def test_a_result_that_is_not_whole_is_none(tmp_path, content):
         (folder.path / RESULT).write_text(content)
     assert folder.result() is None
     (folder.path / RESULT).write_text(json.dumps({"key": folder.cell.key}))
-    assert folder.result() is not None
+    assert folder.result() == {"key": folder.cell.key}
     (folder.path / PER_USER).unlink()
     assert folder.result() is None
 

@@ -40,6 +40,15 @@ def test_a_case_by_hand():
     assert (row["better"], row["equal"], row["worse"]) == (1.0, 0.0, 0.0)
 
 
+def test_wilcoxon_ranks_the_differences_of_0_too():
+    values = frame(A=[[0.0, 0.0, 1.0, 2.0, 0.0, 4.0, 5.0]], B=[[0.0, 0.0, 0.0, 0.0, 3.0, 0.0, 0.0]])
+    row = paired_over_users(values, "recall@50", "A", ["B"], interval="t").iloc[0]
+    positive = 3 + 4 + 6 + 7  # ranks 1 and 2 are those of the zeros, which then go
+    mean, variance = (7 * 8 - 2 * 3) / 4, (7 * 8 * 15 - 2 * 3 * 5) / 24
+    assert row["p_wilcoxon"] == pytest.approx(2 * stats.norm.sf((positive - mean) / math.sqrt(variance)))
+    assert (row["better"], row["equal"], row["worse"]) == (4 / 7, 2 / 7, 1 / 7)
+
+
 def test_users_stay_the_unit_when_seeds_are_added():
     once = frame(A=[[0.1, 0.5, 0.3]], B=[[0.2, 0.1, 0.1]])
     thrice = frame(A=[[0.1, 0.5, 0.3]] * 3, B=[[0.2, 0.1, 0.1]] * 3)

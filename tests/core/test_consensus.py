@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_hetcomp.core.consensus import (
+    _blocks_of_like_length,
     popularity_weights,
     rank_deviation,
     taught_observed,
@@ -181,12 +182,40 @@ def test_three_thirds_of_a_weight_are_as_much_as_one() -> None:
     chosen = Consensus(teacher_weights=(1.0, 1 / 3, 1 / 3, 1 / 3))
     items, _ = taught_unobserved(lists, torch.zeros(1, 4).long(), torch.tensor([0]), 2, chosen)
     assert items.tolist() == [[5, 6]]
+    # A third is rounded up and a fifth down: five fifths are a little less than 1 before scores are compared.
+    lists = [torch.tensor([[[6]]]), *[torch.tensor([[[5]]])] * 5]
+    chosen = Consensus(teacher_weights=(1.0, *[1 / 5] * 5))
+    items, _ = taught_unobserved(lists, torch.zeros(1, 6).long(), torch.tensor([0]), 2, chosen)
+    assert items.tolist() == [[5, 6]]
+
+
+@quick
+@given(seed=seeds, drawn=settings_drawn)
+def test_ids_too_large_to_be_packed_with_their_scores_change_no_order(seed: int, drawn: dict) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    small = [random_trajectory(generator, 2, 4, 12, 9) for _ in range(3)]
+    large = [torch.where(lists == PAD, PAD, lists + (2**31 - 13)) for lists in small]
+    v, users = torch.randint(0, 2, (4, 3), generator=generator), torch.arange(4)
+    items, scores = taught_unobserved(small, v, users, 15, _consensus(drawn))
+    found, found_scores = taught_unobserved(large, v, users, 15, _consensus(drawn))
+    assert torch.equal(found, torch.where(items == PAD, PAD, items + (2**31 - 13)))
+    assert torch.equal(found_scores, scores)
 
 
 def test_equal_observed_items_go_by_id_even_where_rows_are_not_in_order_of_id() -> None:
     observed = Ragged(torch.tensor([0, 2]), torch.tensor([8, 5]))
     ranks = [torch.tensor([[0, 1]]), torch.tensor([[1, 0]])]
     assert taught_observed(observed, ranks, torch.zeros(1, 2).long(), torch.tensor([0]), 2).tolist() == [[5, 8]]
+
+
+def test_the_best_rank_decides_between_equal_observed_items() -> None:
+    # exp(-r/T_r) = 2^-r: ranks 0, 2, 2 of item 8 are worth as much as 1, 1, 1 of item 5.
+    observed = Ragged(torch.tensor([0, 3]), torch.tensor([3, 5, 8]))
+    ranks = [torch.tensor([row]) for row in ([2, 1, 0], [0, 1, 2], [0, 1, 2])]
+    chosen = Consensus(T_r=1 / math.log(2), use_consistency=False)
+    assert taught_observed(observed, ranks, torch.zeros(1, 3).long(), torch.tensor([0]), 3, chosen).tolist() == [
+        [3, 8, 5]
+    ]
 
 
 @quick
@@ -212,6 +241,12 @@ def test_the_scale_of_weights_changes_no_ranking(seed: int, scale: float) -> Non
     scaled = taught_unobserved(trajectories, v, users, 20, Consensus(teacher_weights=(scale,) * 3))
     assert torch.equal(items, scaled[0])
     assert torch.allclose(scores * scale, scaled[1], rtol=1e-12)
+    observed = Ragged.from_pairs(*torch.ones(6, 9).nonzero().T, n_users=6)
+    ranks = [torch.stack([torch.cat([torch.randperm(9, generator=generator) for _ in users])] * 2) for _ in range(3)]
+    plain, heavy = (
+        taught_observed(observed, ranks, v, users, 9, Consensus(teacher_weights=(w,) * 3)) for w in (1, scale)
+    )
+    assert torch.equal(plain, heavy)
 
 
 def test_blocks_change_nothing() -> None:
@@ -232,6 +267,11 @@ def test_a_teacher_of_weight_zero_might_as_well_not_be_there() -> None:
     observed = Ragged(torch.tensor([0, 2]), torch.tensor([5, 8]))
     ranks = [torch.tensor([[1, 0]]), torch.tensor([[0, 1]])]
     assert taught_observed(observed, ranks, v, user, 2, Consensus(teacher_weights=(1.0, 0.0))).tolist() == [[8, 5]]
+    # Nor does its rank decide between equal scores: the other two swap items 5 and 8.
+    observed = Ragged(torch.tensor([0, 3]), torch.tensor([3, 5, 8]))
+    ranks = [torch.tensor([row]) for row in ([0, 1, 2], [0, 2, 1], [2, 1, 0])]
+    chosen = Consensus(teacher_weights=(1.0, 1.0, 0.0))
+    assert taught_observed(observed, ranks, torch.zeros(1, 3).long(), user, 3, chosen).tolist() == [[3, 5, 8]]
 
 
 def test_one_teacher_at_its_only_snapshot_is_its_own_ensemble() -> None:
@@ -253,6 +293,17 @@ def test_users_without_items_and_no_users() -> None:
     assert (items == PAD).all()
     assert (scores == -torch.inf).all()
     assert taught_unobserved([lists], none.view(0, 1), none, 2)[0].shape == (0, 2)
+
+
+@quick
+@given(lengths=st.lists(st.integers(0, 40), max_size=30), width=st.integers(1, 9), budget=st.integers(1, 200))
+def test_blocks_are_of_rows_of_like_length(lengths: list[int], width: int, budget: int) -> None:
+    blocks = [block.tolist() for block in _blocks_of_like_length(torch.tensor(lengths).long(), width, budget)]
+    assert sorted(row for block in blocks for row in block) == list(range(len(lengths)))
+    for block in blocks:
+        wide = [max(width, lengths[row]) for row in block]
+        assert min(wide) >= max(wide) // 2
+        assert len(block) == 1 or len(block) * max(wide) <= budget
 
 
 def test_deviation_is_that_of_the_population() -> None:

@@ -143,8 +143,14 @@ def test_half_precision_is_worked_on_in_single(dtype: torch.dtype) -> None:
     _, expected = gradients(batch.fused, *(factor.float() for factor in factors))
     assert value.dtype == dtype
     for ours, theirs in zip(found, expected):
-        assert ours.dtype == dtype
-        assert float((ours.float() - theirs).norm()) <= 0.02 * float(theirs.norm())
+        assert torch.equal(ours, theirs.to(dtype))  # rounded once, at the end
+    outside = torch.cat(batch.lists[1:], dim=1)
+    single = tuple(factor.float() for factor in factors)
+    assert torch.equal(fused_rest_logsumexp(*factors, outside), fused_rest_logsumexp(*single, outside).to(dtype))
+    _, found = gradients(lambda *leaves: fused_rest_logsumexp(*leaves, outside).sum(), *factors)
+    _, expected = gradients(lambda *leaves: fused_rest_logsumexp(*leaves, outside).sum(), *single)
+    for ours, theirs in zip(found, expected):
+        assert torch.equal(ours, theirs.to(dtype))
 
 
 def test_scores_of_any_size_leave_gradients_finite_and_right() -> None:
@@ -218,5 +224,5 @@ def test_an_empty_rest_has_no_mass_and_no_gradient() -> None:
     users, items = torch.ones(1, 2, requires_grad=True), torch.ones(3, 2, requires_grad=True)
     rest = fused_rest_logsumexp(users, items, torch.tensor([[1, 2]]), first_item=1)
     assert rest.tolist() == [float("-inf")]
-    gradients = torch.autograd.grad(rest.clamp(min=-1).sum(), (users, items))
-    assert all(gradient.abs().sum() == 0 for gradient in gradients)
+    gradients = torch.autograd.grad(rest.sum(), (users, items))
+    assert [gradient.tolist() for gradient in gradients] == [[[0.0, 0.0]], [[0.0, 0.0]] * 3]

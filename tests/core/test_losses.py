@@ -11,7 +11,13 @@ from draws import normal, seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_hetcomp.core.losses import coarse_loss, fine_loss, plackett_luce_nll, rest_logsumexp
+from recbole_hetcomp.core.losses import (
+    coarse_loss,
+    fine_loss,
+    masked_logsumexp,
+    plackett_luce_nll,
+    rest_logsumexp,
+)
 from recbole_hetcomp.core.rankings import PAD
 
 seeds = st.integers(0, 2**31 - 1)
@@ -177,6 +183,22 @@ def test_nothing_to_learn_is_exactly_zero(name: str, function, dtype: torch.dtyp
     for gradient in torch.autograd.grad(loss.sum(), (observed, unobserved, rest)):
         assert (gradient[:2] == 0).all()
         assert gradient[2].abs().max() < 1e-6  # of a listed item, not of padding: rounding is allowed
+
+
+@losses
+def test_an_item_that_scores_far_below_all_others_is_still_above_nothing(name: str, function) -> None:
+    unobserved = torch.tensor([[-1e6, 0.0, 0.0]], dtype=torch.float64).requires_grad_()
+    valid, nothing = torch.tensor([[True, False, False]]), torch.tensor([-torch.inf], dtype=torch.float64)
+    loss = function(unobserved[:, :0], unobserved, nothing, None, valid)
+    assert loss.tolist() == [0.0]
+    assert torch.autograd.grad(loss.sum(), unobserved)[0].abs().max() < 1e-6  # rounding
+
+
+def test_a_mass_over_no_kept_place_is_minus_infinity_without_gradient() -> None:
+    scores = torch.tensor([[1.0, 2.0], [3.0, torch.nan]]).requires_grad_()
+    mass = masked_logsumexp(scores, torch.tensor([[False, False], [True, False]]))
+    assert mass.tolist() == [-math.inf, 3.0]
+    assert torch.autograd.grad(mass.sum(), scores)[0].tolist() == [[0.0, 0.0], [1.0, 0.0]]
 
 
 @losses

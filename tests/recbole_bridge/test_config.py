@@ -384,15 +384,36 @@ def test_what_does_not_concern_a_teacher_does_not_change_its_identity(given):
     assert identity_of(**given) == identity_of()
 
 
-@pytest.mark.parametrize("given", [{"seed": 3}, {"teacher_config": {"BPR": {"epochs": 3}}}], ids=str)
-def test_what_does_changes_it(given):
-    assert identity_of(**given) != identity_of()
+@pytest.mark.parametrize(
+    ("given", "changed"),
+    [
+        ({"seed": 3}, {"seed": 3}),
+        ({"teacher_config": {"BPR": {"epochs": 3}}}, {"epochs": 3}),
+        ({"valid_metric": "ndcg@10"}, {"valid_metric": "ndcg@10"}),
+    ],
+    ids=str,
+)
+def test_what_does_changes_it(given, changed):
+    assert {key: value for key, value in identity_of(**given).items() if identity_of()[key] != value} == changed
+
+
+def key_on(device: str) -> str:
+    config = config_of()
+    config["device"] = device
+    return run_key(config, "data", [])
 
 
 def test_a_runs_key_follows_what_it_computes():
     key = run_key(config_of(), "data", [])
     assert key == run_key(config_of(show_progress=False, result_dir="x", store_dir="y"), "data", [])
     assert key == run_key(config_of(memory_budget_mb=16), "data", [])
-    for other in (run_key(config_of(seed=3), "data", []), run_key(config_of(), "other", [])):
-        assert other != key
-    assert run_key(config_of(), "data", [{"a": 1}]) != key
+    negatives = config_of(train_neg_sample_args={"distribution": "popularity", "sample_num": 1, "alpha": 1.0})
+    others = [
+        run_key(config_of(seed=3), "data", []),
+        run_key(config_of(), "other", []),
+        run_key(config_of(), "data", [{"a": 1}]),
+        run_key(negatives, "data", []),
+        key_on("cuda:0"),
+    ]
+    assert key_on("cuda:0") == key_on("cuda:1")
+    assert len({key, *others}) == 6

@@ -16,7 +16,7 @@ from recbole_hetcomp.core import PAD
 from recbole_hetcomp.core.rankings import BLOCK_ELEMENTS
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.recbole_bridge.scoring import all_item_scores, pair_scores
-from recbole_hetcomp.settings import Consensus
+from recbole_hetcomp.settings import EXACT_UP_TO, REST_DRAWS, Consensus
 from recbole_hetcomp.student import model as base
 from recbole_hetcomp.student.model import DistilledStudent
 from recbole_hetcomp.student.objective import ListwiseObjective, TaughtLists
@@ -149,11 +149,20 @@ def test_a_student_that_ranks_by_pairs_scores_only_what_is_listed_and_drawn(monk
     torch.testing.assert_close(gradients, lesson.gradients(), rtol=1e-4, atol=1e-6)  # the last bias's is 0
 
 
+@pytest.mark.parametrize(("draws", "shared"), [(0, True), (1600, True), (1600, False)])
+def test_the_padding_item_is_in_no_rest(draws: int, shared: bool) -> None:
+    lesson = TaughtStudent(rest_sample_num=draws, rest_sample_shared=shared)
+    expected = float(lesson.loss())
+    with torch.no_grad():
+        lesson.model.backbone.item_embedding.weight[0] = 1e4
+    assert float(lesson.loss()) == pytest.approx(expected, rel=1e-6)
+
+
 def test_draws_by_the_catalogues_size() -> None:
     settings = TaughtStudent().settings
     assert settings.rest_sample_num is None
     assert settings.draws(1682) == 0
-    assert settings.draws(200_000) > 0
+    assert (settings.draws(EXACT_UP_TO), settings.draws(EXACT_UP_TO + 1)) == (0, REST_DRAWS)
     assert TaughtStudent(rest_sample_num=7).settings.draws(1682) == 7
 
 

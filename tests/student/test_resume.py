@@ -204,7 +204,7 @@ def test_a_damaged_resume_file_is_named(monkeypatch, tiny_run, finished_run, tmp
     interrupted(monkeypatch, tiny_run, tmp_path, after=2)
     file = tmp_path / "results" / RESUME_FILE
     file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(Exception, match=RESUME_FILE):
+    with pytest.raises(ValueError, match=rf"{RESUME_FILE} is damaged: delete it"):
         tiny_run(tmp_path)
 
 

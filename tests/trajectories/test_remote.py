@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from recbole_hetcomp.trajectories import Trajectory, TrajectoryStore
@@ -41,6 +43,7 @@ def test_a_half_copied_entry_does_not_count_and_is_completed(tmp_path):
     assert fetch(uri, there) == 0
     assert publish(uri, here) == 1
     assert fetch(uri, there) == 1
+    assert TrajectoryStore(there).read("data", "BPR", {"a": 1}).scores == (0.5,)
 
 
 def test_fsspecs_file_systems_are_taken_too(tmp_path):
@@ -53,4 +56,6 @@ def test_fsspecs_file_systems_are_taken_too(tmp_path):
 
 def test_a_folder_needs_no_copies(tmp_path):
     assert fetch(None, tmp_path) == publish(None, tmp_path) == 0
-    assert local_copy("s3://a") != local_copy("s3://b")
+    copies = [local_copy(uri) for uri in ("s3://a", "s3://b", "s3://a")]
+    assert copies[0] == copies[2] != copies[1]
+    assert {copy.parent for copy in copies} == {Path.home() / ".cache" / "recbole-hetcomp"}

@@ -180,6 +180,7 @@ def test_what_is_read_is_what_was_written(tmp_path: Path, served: bool) -> None:
     path = store.write(*ENTRY, trajectory(served=served))
     assert path == store.path(*ENTRY)
     assert files_below(path) == ["manifest.json", "trajectory.safetensors"]
+    assert os.name != "posix" or path.stat().st_mode & 0o777 == 0o755  # others who share the store can read it
     found = TrajectoryStore(str(tmp_path)).read(*ENTRY)
     assert found is not None
     assert same(found, trajectory(served=served))
@@ -207,8 +208,10 @@ def test_other_data_another_name_or_other_settings_are_another_entry(tmp_path: P
     assert store.read("other", "BPR", SETTINGS) is None
     assert store.read("fingerprint", "CML", SETTINGS) is None
     assert store.read("fingerprint", "BPR", {**SETTINGS, "learning_rate": 0.002}) is None
-    assert store.read("fingerprint", "BPR", dict(reversed(SETTINGS.items()))) is not None
-    assert store.read("fingerprint", "BPR", {**SETTINGS, "layers": (64, 32)}) is not None  # JSON has no tuples
+    for alike in (dict(reversed(SETTINGS.items())), {**SETTINGS, "layers": (64, 32)}):  # JSON has no tuples
+        found = store.read("fingerprint", "BPR", alike)
+        assert found is not None
+        assert same(found, trajectory())
 
 
 @pytest.mark.parametrize("name", ["", "../BPR", "a/b", ".hidden", "a\0b"])
@@ -505,6 +508,16 @@ def test_a_crash_while_writing_leaves_nothing(
     assert store.read(*ENTRY) is not None
 
 
+def test_an_entry_is_on_the_disk_before_it_appears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    for name in ("sync_file", "sync_directory"):
+        monkeypatch.setattr(module, name, lambda path: synced.append(path.name))
+    entry = TrajectoryStore(tmp_path).write(*ENTRY, trajectory())
+    assert synced[:2] == ["trajectory.safetensors", "manifest.json"]
+    assert synced[2].startswith(f".writing-{entry.name}-")
+    assert synced[3:] == ["fingerprint"]
+
+
 def test_a_full_disk_reported_by_safetensors_is_an_oserror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
@@ -528,6 +541,8 @@ def test_what_a_killed_writer_left_is_never_read_and_goes_after_a_day(tmp_path: 
     for directory in (old, young):
         directory.mkdir(parents=True)
         (directory / "trajectory.safetensors").write_bytes(b"half")
+        (directory / "manifest.json").write_text("{}")
+    assert store.entries() == []
     os.utime(old, (0, time.time() - 2 * 24 * 3600))
     assert store.read(*ENTRY) is None
     store.write(*ENTRY, trajectory())
