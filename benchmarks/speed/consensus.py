@@ -14,7 +14,8 @@ from harness import SNAPSHOTS, T_R, T_S, TEACHERS, TIE, K, Part, timed, timed_in
 from inputs import Inputs, chosen_users
 from torch import Tensor
 
-from recbole_hetcomp.core import Consensus, ranks_in, taught_unobserved
+from recbole_hetcomp.core import ranks_in, taught_unobserved
+from recbole_hetcomp.settings import Consensus
 
 
 def parts(inputs: Inputs, repeats: int, generator: torch.Generator) -> dict[str, Part]:
@@ -22,14 +23,16 @@ def parts(inputs: Inputs, repeats: int, generator: torch.Generator) -> dict[str,
     users = chosen_users(inputs.size, generator)
     v = torch.randint(0, SNAPSHOTS, (len(users), TEACHERS), generator=generator)
     return {
-        name: _part(inputs, users, v, Consensus(T_r=T_R, T_s=T_S, use_consistency=consistent), repeats)
+        name: _part(
+            inputs, users, v, Consensus(T_r=T_R, T_s=T_S, use_consistency=consistent, consistency_window=1), repeats
+        )
         for name, consistent in (("consensus", True), ("consensus_without_consistency", False))
     }
 
 
 def _part(inputs: Inputs, users: Tensor, v: Tensor, settings: Consensus, repeats: int) -> Part:
     scale = inputs.size.users / len(users)
-    window = settings.window if settings.use_consistency else None
+    window = settings.consistency_window if settings.use_consistency else None
     package = partial(taught_unobserved, inputs.trajectories, v, users, K, settings)
     items, scores = package()  # warm-up
     sides = {"direct": partial(_direct_lists, inputs, users, v.numpy(), window), "package": partial(timed, package)}

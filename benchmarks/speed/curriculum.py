@@ -12,7 +12,8 @@ from harness import SNAPSHOTS, T_R, TEACHERS, TIE, K, Part, timed, timed_in_turn
 from inputs import Inputs
 from torch import Tensor
 
-from recbole_hetcomp.core import Curriculum, CurriculumState, advance, discrepancy, lists_at
+from recbole_hetcomp.core import CurriculumState, advance, discrepancy, lists_at
+from recbole_hetcomp.settings import Curriculum
 
 
 def parts(inputs: Inputs, repeats: int, generator: torch.Generator) -> dict[str, Part]:

@@ -25,6 +25,8 @@ import torch
 from numpy.typing import NDArray
 
 from recbole_hetcomp.core import PAD, Ragged
+from recbole_hetcomp.declared import default
+from recbole_hetcomp.settings import Teachers
 from recbole_hetcomp.trajectories import Trajectory, item_dtype, rank_dtype
 
 Ints = NDArray[np.int64]
@@ -38,6 +40,7 @@ _ROUNDS_BY_POPULARITY = 10  # of drawing again what was drawn twice; then unifor
 _CANDIDATES_PER_PLACE = 2  # of a list
 _TEACHER_NOISE = 1.0  # in standard deviations of a user's taste
 _EARLY_NOISE = 1.5  # likewise, at the first snapshot; falling to 0 at the last
+_E, _K_PRIME = default(Teachers, "snapshots"), default(Teachers, "K_prime")
 _NUMPY_TYPES = {torch.int16: np.int16, torch.int32: np.int32}
 
 
@@ -207,7 +210,7 @@ def write_atomic(folder: Path | str, name: str, pairs: Ints) -> Path:
 
 
 def synthetic_trajectory(
-    world: SyntheticWorld, observed: Ragged, teacher: int, snapshots: int = 4, length: int = 100
+    world: SyntheticWorld, observed: Ragged, teacher: int, snapshots: int = _E, length: int = _K_PRIME
 ) -> Trajectory:
     """The snapshots of one made-up teacher.
 

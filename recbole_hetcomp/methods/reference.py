@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,8 @@ def settings_page() -> str:
             if own is not None:
                 parts.append(_table(own, own.names(), own.defaults()))
             if shared:
-                parts.append(
-                    "Defaults: " + ", ".join(f"`{key}: {_value(value)}`" for key, value in shared.items()) + "."
-                )
+                given = ", ".join(f"`{key}: {_value(value)}`" for key, value in shared.items())
+                parts.append(textwrap.fill(f"Defaults: {given}.", 118, break_long_words=False, break_on_hyphens=False))
     parts.append("## Teachers\n\nSettings of the plugin's own teachers, given in `teacher_config`.")
     for name, entry in registered().items():
         own, _ = _settings_of(name)

@@ -74,7 +74,7 @@ class SnapshotRecorder:
         served_length: int,
         bigger: bool = True,
         budget: int = SCORES_AT_ONCE,
-        snapshots: int = 1,
+        snapshots: int = default(Teachers, "snapshots"),
         spacing: str = default(Teachers, "snapshot_spacing"),
         settings: Mapping[str, Any] | None = None,
         judge: tuple[Callable[[Tensor], dict[str, float]], str] | None = None,
