@@ -89,6 +89,43 @@ def test_core_needs_torch_and_the_standard_library_only(file):
     assert [name for name in imports(file) if name.split(".")[0] in frameworks] == []
 
 
+def test_no_modules_import_each_other_in_a_circle():
+    names = {module_name(file): file for file in MODULES if file.name != "__init__.py"}
+    graph = {name: imported_modules(file, set(names)) - {name} for name, file in names.items()}
+    order: list[str] = []
+    while graph:
+        free = [name for name, needs in graph.items() if not needs & set(graph)]
+        assert free, f"a circle among {sorted(graph)}"
+        order += free
+        for name in free:
+            del graph[name]
+    assert len(order) == len(names)
+
+
+def module_name(file: Path) -> str:
+    return ".".join(("recbole_hetcomp", *file.relative_to(PACKAGE).with_suffix("").parts))
+
+
+def imported_modules(file: Path, known: set[str]) -> set[str]:
+    """The modules that a module imports when it is itself imported."""
+    top = ast.parse(file.read_text(encoding="utf-8")).body
+    found = {name for node in top for name in _names(node)}
+    return {module for name in found for module in (name, name.rpartition(".")[0]) if module in known}
+
+
+def _names(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [name.name for name in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [f"{node.module}.{name.name}" for name in node.names]
+    return []
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_no_file_is_long(file):
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= 400
+
+
 @pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_no_module_names_a_device(file):
     assert re.findall(r"cuda:\d", file.read_text(encoding="utf-8")) == []

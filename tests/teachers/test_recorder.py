@@ -289,3 +289,69 @@ def test_a_lightgcn_on_real_data_is_recorded_as_it_scores_now(tmp_path):
     hidden = set(row(interactions.observed, 5)) | {0}
     expected = [item for item in scores.argsort(descending=True).tolist() if item not in hidden][:10]
     assert unobserved[0, 5].tolist() == expected
+
+
+# --- teachers from outside of RecBole ---
+
+
+def test_scores_from_outside_are_recorded_as_a_models_are(tmp_path):
+    scores = table(3)
+    expected = recorded(Scores(scores), tmp_path / "model")
+    with SnapshotSpool(tmp_path / "outside") as spool:
+        recorder = SnapshotRecorder(data(), spool, 6, 8, budget=2 * I, snapshots=2)
+        asked = []
+
+        def scores_of(users: Tensor) -> Tensor:
+            asked.append(len(users))
+            return scores[users].double()
+
+        assert recorder.record_scores(scores_of, score=0.1) == 0.1
+        trajectory = recorder.trajectory(parameters=5)
+    assert torch.equal(trajectory.unobserved[0], expected[0])
+    assert torch.equal(trajectory.observed_ranks[0], expected[1])
+    assert torch.equal(trajectory.served, expected[2])
+    assert (trajectory.epochs, trajectory.scores, trajectory.info) == ((0,), (0.1,), {"parameters": 5, "valid": {}})
+    assert asked == [2, 2, 2]  # six users, in blocks that fit the budget
+    assert torch.equal(scores, table(3))  # what it is given is not written to
+
+
+def test_epochs_follow_each_other_and_the_best_is_the_last_snapshot(tmp_path):
+    with SnapshotSpool(tmp_path) as spool:
+        recorder = SnapshotRecorder(data(), spool, 6, 8, snapshots=3)
+        for score in (0.1, 0.3, 0.2):
+            recorder.record_scores(lambda users, seed=score: table(int(10 * seed))[users], score=score)
+        trajectory = recorder.trajectory()
+    assert (trajectory.epochs, trajectory.scores) == ((0, 1), (0.1, 0.3))
+    assert trajectory.served[1].tolist() == naive_list(table(3)[1], row(data().served, 1), 8)
+
+
+def test_the_lists_are_judged_where_no_score_is_given(tmp_path):
+    judged = []
+
+    def judge(lists: Tensor) -> dict[str, float]:
+        judged.append(lists[1].tolist())
+        return {"recall@5": 0.25, "ndcg@5": 0.5}
+
+    with SnapshotSpool(tmp_path) as spool:
+        recorder = SnapshotRecorder(data(), spool, 6, 8, judge=(judge, "ndcg@5"))
+        assert recorder.record_scores(lambda users: table()[users]) == 0.5
+        assert recorder.trajectory().info["valid"] == {"recall@5": 0.25, "ndcg@5": 0.5}
+    assert judged == [naive_list(table()[1], row(data().observed, 1), 8)]
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        (lambda users: table()[users, :5], r"shape \(6, 5\); allowed: \(6, 13\)"),
+        (lambda users: table()[users][0], r"shape \(13,\); allowed: \(6, 13\)"),
+        (lambda users: torch.full((len(users), I), torch.nan), "scores hold NaN"),
+    ],
+)
+def test_scores_of_another_form_are_refused(tmp_path, scores, message):
+    with SnapshotSpool(tmp_path) as spool, pytest.raises(ValueError, match=message):
+        SnapshotRecorder(data(), spool, 6, 8).record_scores(scores, score=0.1)
+
+
+def test_without_a_judge_a_score_is_needed(tmp_path):
+    with SnapshotSpool(tmp_path) as spool, pytest.raises(ValueError, match="score is not given"):
+        SnapshotRecorder(data(), spool, 6, 8).record_scores(lambda users: table()[users])
