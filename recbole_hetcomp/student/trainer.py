@@ -5,13 +5,11 @@ from __future__ import annotations
 import copy
 import math
 import pickle
-import random
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from recbole.trainer import Trainer
 from recbole.utils import init_seed
@@ -24,11 +22,10 @@ from recbole_hetcomp.recbole_bridge.scoring import clear_cache, ranked_lists
 from recbole_hetcomp.results.table import Result, Row, write_result
 from recbole_hetcomp.settings import HetCompSettings
 from recbole_hetcomp.student.batches import PairedBatch, UserBatches, WithBaseBatches
+from recbole_hetcomp.student.resume import RESUME_FILE, random_state, restore_random_state
 from recbole_hetcomp.teachers.imported_ranking import ImportedRanking
 from recbole_hetcomp.teachers.knowledge import Knowledge, gather_knowledge
 from recbole_hetcomp.teachers.recbole_teacher import stored_numbers
-
-RESUME_FILE = "resume.pt"
 
 
 class DistillingTrainer(ListEvaluation, Trainer):
@@ -346,29 +343,3 @@ class DistillingTrainer(ListEvaluation, Trainer):
         judge = copy.copy(self)
         judge.model = ranking
         return dict(Trainer.evaluate(judge, eval_data, load_best_model=False))
-
-
-def random_state(*generators: torch.Generator) -> dict[str, Any]:
-    """State of every random number generator that training uses, as tensors and plain data."""
-    name, keys, position, has_gauss, cached = np.random.get_state()
-    version, internal, gauss = random.getstate()
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": [name, torch.from_numpy(np.asarray(keys, dtype=np.int64)), position, has_gauss, cached],
-        "python": [version, list(internal), gauss],
-        "generators": [generator.get_state() for generator in generators],
-    }
-
-
-def restore_random_state(state: dict[str, Any], *generators: torch.Generator) -> None:
-    """Put back what :func:`random_state` took."""
-    torch.set_rng_state(state["torch"].cpu())
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all([entry.cpu() for entry in state["cuda"]])
-    name, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), position, has_gauss, cached))
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
-    for generator, saved in zip(generators, state["generators"]):
-        generator.set_state(saved.cpu())

@@ -20,7 +20,8 @@ from recbole.utils import ModelType
 
 from recbole_hetcomp.core import CurriculumState
 from recbole_hetcomp.recbole_bridge.checkpoint import checkpoint_content, plain_numbers, save_atomically
-from recbole_hetcomp.student.trainer import RESUME_FILE, DistillingTrainer, random_state, restore_random_state
+from recbole_hetcomp.student.resume import RESUME_FILE, random_state, restore_random_state
+from recbole_hetcomp.student.trainer import DistillingTrainer
 
 Report = Callable[[dict[str, Any]], None]
 

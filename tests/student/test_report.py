@@ -10,7 +10,7 @@ from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 
-from recbole_hetcomp.student.trainer import RESUME_FILE
+from recbole_hetcomp.student.resume import RESUME_FILE
 
 
 @pytest.fixture

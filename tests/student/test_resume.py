@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from recbole_hetcomp.student.trainer import RESUME_FILE, DistillingTrainer, random_state, restore_random_state
+from recbole_hetcomp.student.resume import RESUME_FILE, random_state, restore_random_state
+from recbole_hetcomp.student.trainer import DistillingTrainer
 from recbole_hetcomp.teachers.pool import TeacherPool
 
 RUN = """
