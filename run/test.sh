@@ -3,7 +3,7 @@
 # tests in TEST_PROCESSES processes (2) of OMP_NUM_THREADS threads (1).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-source run/environment.sh .venv-test test
+source run/environment.sh .venv-test test,tune
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 "$VENV/bin/ruff" check .
 "$VENV/bin/ruff" format --check .
