@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import cattrs
-import yaml
+
+from recbole_hetcomp.values import read_value
 
 _METADATA = "setting"
 
@@ -216,8 +217,8 @@ def convert(name: str, value: Any, kind: Any) -> Any:
     """
     optional = type(None) in getattr(kind, "__args__", ())
     if isinstance(value, str) and not _holds_text(kind):
-        value = yaml.safe_load(value)
-    if value is None:
+        value = read_value(value)
+    if value is None or (optional and value == "None"):  # YAML has None as text
         if optional:
             return None
         if type_name(kind) == "dict":

@@ -11,12 +11,17 @@ import importlib
 import importlib.util
 import os
 import sys
+import traceback
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
 VARIABLE = "HETCOMP_EXTENSIONS"
 GROUP = "recbole_hetcomp.extensions"
+
+
+class ExtensionError(ValueError):
+    """An extension cannot be imported."""
 
 
 def use_extension(name: str) -> ModuleType:
@@ -26,9 +31,9 @@ def use_extension(name: str) -> ModuleType:
         name: a module's dotted name, or a Python file.
 
     Raises:
-        ValueError: there is none, or it cannot be imported.
+        ExtensionError: there is none, or it cannot be imported.
     """
-    place = str(Path(name).resolve()) if name.endswith(".py") else name
+    place = _place(name)
     module = _import(place)
     named = _named()
     if place not in named:
@@ -40,7 +45,7 @@ def load_extensions() -> None:
     """Import what the environment names and what installed packages bring.
 
     Raises:
-        ValueError: one cannot be imported.
+        ExtensionError: one cannot be imported.
     """
     for place in _named():
         _import(place)
@@ -50,15 +55,26 @@ def load_extensions() -> None:
         entry.load()
 
 
+def place_in_extension(error: BaseException) -> str:
+    """`` (file:line)`` where an error came from an extension's file, for a message; nothing otherwise."""
+    files = {str(getattr(sys.modules.get(Path(place).stem), "__file__", "")) for place in _named()}
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+
+
 def _named() -> list[str]:
-    return [name for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
+    return [_place(name) for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
+
+
+def _place(name: str) -> str:
+    return str(Path(name).resolve()) if name.endswith(".py") else name
 
 
 def _import(place: str) -> ModuleType:
     try:
         return _import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     except Exception as error:
-        raise ValueError(f"extension {place!r} cannot be imported: {type(error).__name__}: {error}") from error
+        raise ExtensionError(f"extension {place!r} cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def _import_file(file: Path) -> ModuleType:
@@ -68,6 +84,9 @@ def _import_file(file: Path) -> ModuleType:
         if Path(getattr(known, "__file__", None) or "").resolve() == file:
             return known
         raise ImportError(f"a module {file.stem!r} is imported already; call the file otherwise")
+    installed = importlib.util.find_spec(file.stem)
+    if installed is not None and Path(installed.origin or "").resolve() != file:
+        raise ImportError(f"there is a module {file.stem!r} at {installed.origin}; call the file otherwise")
     spec = importlib.util.spec_from_file_location(file.stem, file)
     if spec is None or spec.loader is None or not file.is_file():
         raise FileNotFoundError(f"{file} is no Python file")

@@ -22,6 +22,7 @@ import click
 import yaml
 
 from recbole_hetcomp.cli.overrides import joined
+from recbole_hetcomp.extensions import ExtensionError, place_in_extension
 
 DONE, FAILED, WRONG_CALL, INTERRUPTED = 0, 1, 2, 130
 _EXPECTED = (ValueError, TypeError, OSError, ImportError, NotImplementedError)
@@ -74,9 +75,11 @@ def guarded(command: click.Command, program: str, argv: Sequence[str] | None) ->
             print(error.ctx.get_usage(), file=sys.stderr)
         return _say(error.format_message(), words, WRONG_CALL)
     except Exception as error:
+        if isinstance(error, ExtensionError):  # one that the environment names: nothing has begun
+            return _say(str(error), words, WRONG_CALL)
         if not isinstance(error, _failures()):
             raise
-        return _say(_text(error), words, FAILED)
+        return _say(_text(error) + place_in_extension(error), words, FAILED)
 
 
 def _failures() -> tuple[type[Exception], ...]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from recbole_hetcomp.cli.errors import checking
 from recbole_hetcomp.cli.overrides import read_settings
 from recbole_hetcomp.cli.parameters import CommandWithSettings, ConfigFiles, ModelName, SettingWords
 from recbole_hetcomp.declared import Settings, field_types
+from recbole_hetcomp.values import read_yaml
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator = Callable[[Function], Function]
@@ -93,19 +96,34 @@ def _extension(function: Function) -> Function:
     )(function)
 
 
-def model(default: str | None = "HetComp", help: str = "Any plugin or RecBole model.") -> Decorator:
-    """``--model``."""
-    return click.option("--model", "-m", default=default, type=ModelName(), help=help)
+def model(default: str = "HetComp") -> Decorator:
+    """``--model``; the command line over config files over the default."""
+    help = "Any plugin or RecBole model; config files may name it."
+    return click.option("--model", "-m", default=default, type=ModelName(), help=help, callback=_named_in_files)
 
 
-def dataset(default: str | None = "ml-100k", help: str = "Data set; ml-100k ships in RecBole.") -> Decorator:
-    """``--dataset``."""
-    return click.option("--dataset", "-d", default=default, help=help)
+def dataset() -> Decorator:
+    """``--dataset``, likewise."""
+    help = "Data set; config files may name it; ml-100k ships in RecBole."
+    return click.option("--dataset", "-d", default="ml-100k", help=help, callback=_named_in_files)
+
+
+def _named_in_files(ctx: click.Context, option: click.Parameter, value: str) -> str:
+    """What config files say of an option that is not given."""
+    assert option.name is not None
+    if ctx.get_parameter_source(option.name) is not ParameterSource.DEFAULT or ctx.resilient_parsing:
+        return value
+    for file in reversed(ctx.params.get("config_files") or ()):
+        with checking():
+            content = read_yaml(Path(file).read_text(encoding="utf-8-sig"))
+        if isinstance(content, Mapping) and option.name in content:  # what cannot be read is refused with the Config
+            return str(content[option.name])
+    return value
 
 
 def config_files(help: str = "YAML files with settings, separated by spaces.") -> Decorator:
     """``--config_files``, given to the function as a tuple of names."""
-    return click.option("--config_files", default="", show_default=False, type=ConfigFiles(), help=help)
+    return click.option("--config_files", default="", show_default=False, type=ConfigFiles(), help=help, is_eager=True)
 
 
 def declared(group: type[Settings], names: Sequence[str] | None = None) -> Decorator:

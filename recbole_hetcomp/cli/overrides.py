@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import ast
-import datetime
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
-_LITERALS = (str, int, float, list, tuple, dict, type(None))
-_NULLS = ("null", "~")
+from recbole_hetcomp.values import read_value
 
 
 def read_settings(words: Sequence[str]) -> dict[str, Any]:
@@ -46,25 +41,3 @@ def joined(words: Sequence[str]) -> list[str]:
         else:
             found.append(word)
     return found
-
-
-def read_value(text: str) -> Any:
-    """A value: a Python literal, as RecBole reads it but never executed; otherwise YAML; otherwise the text itself.
-
-    >>> [read_value(text) for text in ("1e-3", "None", "(1, 2)", "{a: 1e-3}", "true", "LightGCN", "*.csv", " ")]
-    [0.001, None, (1, 2), {'a': 0.001}, True, 'LightGCN', '*.csv', ' ']
-    """
-    try:
-        value = ast.literal_eval(text)
-        if isinstance(value, _LITERALS):
-            return value
-    except (ValueError, SyntaxError):
-        pass
-    from recbole_hetcomp.recbole_bridge.property_files import read_yaml
-
-    try:
-        value = read_yaml(text)
-    except yaml.YAMLError:
-        return text
-    unmeant = isinstance(value, datetime.date) or (value is None and text.lower() not in _NULLS)
-    return text if unmeant else value

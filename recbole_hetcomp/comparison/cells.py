@@ -49,7 +49,7 @@ from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.files import read_json, write_json, write_whole
 from recbole_hetcomp.metrics.lists import evaluating_lists
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
-from recbole_hetcomp.recbole_bridge.config import run_settings
+from recbole_hetcomp.recbole_bridge.config import settings_for
 from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
 from recbole_hetcomp.student.trainer import DistillingTrainer
 from recbole_hetcomp.teachers.ensemble import TeacherEnsembleTrainer
@@ -91,7 +91,7 @@ class RunningCell:
 
     def _from_store(self) -> None:
         """A teacher, trained unless the store has it, or the ensemble: both are lists in the store."""
-        settings = run_settings(self.config)
+        settings = settings_for(self.config, self.dataset.item_num - 1)
         knowledge = gather_knowledge(self.config, settings, self.train, self.valid, with_no_kd=False)
         trainer = TeacherEnsembleTrainer(self.config, get_model(self.cell.model)(self.config, self.train._dataset))
         if self.cell.role == "ensemble":

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 from recbole_hetcomp.comparison.plan import BenchmarkPlan, Entry
 from recbole_hetcomp.comparison.trials import nearest, trial_settings
+from recbole_hetcomp.recbole_bridge.source import outside_code
+from recbole_hetcomp.teachers.protocol import OutsideTeacher
 from recbole_hetcomp.tune.space import merged
 
 ENSEMBLE = "TeacherEnsemble"
@@ -215,13 +217,13 @@ class Grid:
             return self._cell(role, method, model, model, None, seed, split, settings, trial)
         assert backbone is not None
         students, root = self.plan.students, self.plan.root_of(method)
-        own_settings = {
+        method_settings = {
             **self._common(split),
             **students.backbones[backbone].settings,
             **self.plan.settings_of(root, backbone),
         }
         settings = {
-            **merged(own_settings, chosen),
+            **merged(method_settings, chosen),
             **(self.plan.settings_of(method, backbone) if root != method else {}),
             "student_backbone": backbone,
             "embedding_size": dimension,
@@ -248,12 +250,13 @@ class Grid:
         if "teachers" in settings:  # of a cell that has fewer, as an ablation may
             kept = {name: settings["teacher_config"].get(name, {}) for name in settings["teachers"]}
             settings = {**settings, "teacher_config": kept}
+        code = self._outside_code(model, backbone, settings.get("teachers", ()))
         return Cell(
             role=role,
             method=method,
             model=model,
             dataset=self.plan.dataset,
-            data=self.data,
+            data=f"{self.data}-{code}" if code else self.data,
             backbone=backbone,
             dimension=dimension,
             seed=seed,
@@ -262,3 +265,10 @@ class Grid:
             tuning=trial is not None,
             trial=trial,
         )
+
+    @staticmethod
+    def _outside_code(model: str, backbone: str, teachers: Sequence[str]) -> str:
+        """A hash of the code from outside that decides a cell; empty where there is none."""
+        code = outside_code(model, backbone, *teachers)
+        code.update({name: OutsideTeacher.of(name, {}, tried=False).code for name in teachers if "." in name})
+        return hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()[:8] if code else ""

@@ -7,13 +7,12 @@ from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from recbole_hetcomp.comparison.plan import Backbone, BenchmarkPlan, Entry, Students, Teachers, Tuning
 from recbole_hetcomp.comparison.trials import space_of
 from recbole_hetcomp.declared import suggestion
 from recbole_hetcomp.files import properties_dir
 from recbole_hetcomp.recbole_bridge.property_files import load_yaml, read_properties
+from recbole_hetcomp.values import read_value
 
 SEARCHES = ("random",)
 
@@ -76,7 +75,7 @@ def _find(file: Path, folder: Path | None = None) -> Path:
     known = sorted(entry.stem for entry in shipped.glob("*.yaml"))
     if str(file) not in known:
         raise FileNotFoundError(
-            f"benchmark config {str(file)!r} does not exist{suggestion(str(file), known)} "
+            f"benchmark config {str(file)!r} does not exist{suggestion(str(file), known)}. "
             f"The package brings {', '.join(known)}."
         )
     return shipped / f"{file}.yaml"
@@ -87,10 +86,6 @@ def _load(file: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if file.resolve() in above:
         raise ValueError(f"benchmark config {file} extends itself")
     given = load_yaml(file)
-    if not isinstance(given, dict):
-        raise TypeError(
-            f"benchmark config {file} holds {given!r}: a mapping of {', '.join(_keys(BenchmarkPlan))} is needed"
-        )
     name = given.pop("extends", None)
     if name is None:
         return given
@@ -120,7 +115,7 @@ def _change(given: dict[str, Any], change: str) -> None:
         if not isinstance(inner, dict):
             raise ValueError(f"{change!r} is not understood: {name} holds no keys")
         given = inner
-    given[last] = yaml.safe_load(value)
+    given[last] = read_value(value)
 
 
 def _build(kind: Any, given: Any, where: str) -> Any:

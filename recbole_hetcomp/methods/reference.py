@@ -45,8 +45,8 @@ def settings_page() -> str:
         "# Settings",
         f"<!-- {_EXPLAINED} -->",
         "Every setting of a run, with its default. Give them as `--name=value`, in a YAML file (`--config_files`),\n"
-        "or in `config_dict`; RecBole's own settings keep their meaning. A misspelt name is an error that names the\n"
-        "closest one. Names are those of the [method](method.md).",
+        "or in `config_dict`; RecBole's own settings keep their meaning. A name that is misspelt is an error\n"
+        "that names the closest one. Names are those of the [method](method.md).",
         "Settings marked *place* say where and how a run works. No stored number depends on them.",
     ]
     for group in GROUPS:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,19 @@ _DERIVED = {
     "test_neg_sample_args",
     "data_path",
 }
+
+
+# Where RecBole looks for pickled data sets and loaders, and where it does by default.
+_PICKLED = {"dataset_save_path", "dataloaders_save_path", "checkpoint_dir"}
+_RECBOLES_FOLDER = "saved"
+
+
+_reviving: ContextVar[bool] = ContextVar("reviving", default=False)
+
+
+def is_reviving() -> bool:
+    """Whether the Config that is being built is that of a checkpoint."""
+    return _reviving.get()
 
 
 @contextmanager
@@ -99,8 +113,12 @@ def revive_config(plain: Mapping[str, Any]) -> Config:
     sampling = given.get("train_neg_sample_args") or {}
     if sampling.get("distribution") == "none":
         given["train_neg_sample_args"] = None
-    with command_line_hidden():
-        return Config(model=given["model"], dataset=given["dataset"], config_dict=given)
+    token = _reviving.set(True)
+    try:
+        with command_line_hidden():
+            return Config(model=given["model"], dataset=given["dataset"], config_dict=given)
+    finally:
+        _reviving.reset(token)
 
 
 def checkpoint_content(trainer: Any, epoch: int) -> dict[str, Any]:
@@ -140,7 +158,18 @@ def save_atomically(content: Any, path: str | os.PathLike) -> None:
 
 
 def revive(content: Any) -> Any:
-    """Give RecBole a ``Config`` where one of our checkpoints holds plain data; anything else is returned as it is."""
-    if isinstance(content, dict) and content.get("format") == FORMAT:
-        return {**content, "config": revive_config(content["config"])}
+    """What RecBole is given for a checkpoint: a ``Config`` where ours holds plain data, and no path to a pickled file.
+
+    RecBole would load the data set, or the loaders, that such a path names, and run what they hold.
+    """
+    if not isinstance(content, dict) or "config" not in content:
+        return content
+    if content.get("format") == FORMAT:
+        kept = {key: value for key, value in content["config"].items() if key not in _PICKLED}
+        return {**content, "config": revive_config({**kept, "checkpoint_dir": _RECBOLES_FOLDER})}
+    config = content["config"]
+    if isinstance(config, Config):
+        for key in _PICKLED - {"checkpoint_dir"}:
+            config[key] = None
+        config["checkpoint_dir"] = _RECBOLES_FOLDER
     return content

@@ -13,6 +13,8 @@ from typing import Any, Callable
 
 import torch
 
+from recbole_hetcomp.recbole_bridge import restricted_pickle
+
 _APPLIED = "_recbole_hetcomp_shim"
 
 
@@ -31,8 +33,8 @@ def load_recbole_checkpoints(revive: Callable[[dict], dict]) -> None:
     plain data where RecBole expects a ``Config``.
 
     Only calls that come from a ``recbole.*`` module and leave ``weights_only`` open are touched: the file is first
-    read safely; a file of ours is handed to ``revive``; only a file of RecBole's own format is then read as
-    RecBole always read it.
+    read safely; a file of RecBole's own format then with what RecBole's checkpoints need and nothing else
+    (:mod:`~recbole_hetcomp.recbole_bridge.restricted_pickle`). Both are handed to ``revive``.
 
     Args:
         revive: turns the content of one of our checkpoints into what RecBole expects, and returns anything
@@ -50,7 +52,9 @@ def load_recbole_checkpoints(revive: Callable[[dict], dict]) -> None:
         try:
             return revive(original(f, *args, **{**kwargs, "weights_only": True}))
         except pickle.UnpicklingError:
-            return original(f, *args, **{**kwargs, "weights_only": False})
+            if restricted_pickle.trusted():
+                return original(f, *args, **{**kwargs, "weights_only": False})
+        return revive(original(f, *args, **{**kwargs, "weights_only": False, "pickle_module": restricted_pickle}))
 
     setattr(load, _APPLIED, True)
     torch.load = load

@@ -6,14 +6,15 @@ import copy
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import attrs
 from recbole.config import Config
 from recbole.utils import ModelType, get_model
 from recbole.utils.argument_list import dataset_arguments, evaluation_arguments, general_arguments
 
 from recbole_hetcomp.declared import Settings, closest, convert, default, did_you_mean, field_types, suggestion
-from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden, data_root, is_plain
+from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden, data_root, is_plain, is_reviving
 from recbole_hetcomp.recbole_bridge.identity import place_keys
 from recbole_hetcomp.recbole_bridge.property_files import read_preset, read_properties
 from recbole_hetcomp.recbole_bridge.registry import TEACHER, model_defaults, models_of_role, teacher_defaults
@@ -34,8 +35,30 @@ def run_settings(config: Config) -> HetCompSettings:
         TypeError: a value has the wrong type.
     """
     settings = HetCompSettings.read(config)
-    _check_teachers(settings)
     _check_backbone(settings.student_backbone)
+    return settings
+
+
+def settings_for(config: Config, n_items: int) -> HetCompSettings:
+    """The settings of a Config for a catalogue: default lists are no longer than it, given ones must not be.
+
+    Args:
+        config: the run's Config.
+        n_items: I, without RecBole's padding item.
+
+    Raises:
+        ValueError: a length that was given is larger than the catalogue.
+    """
+    settings = run_settings(config)
+    too_long = [name for name in ("K", "K_D") if getattr(settings, name) > n_items]
+    shrunk = {name: n_items for name in too_long if name not in config.external_config_dict}
+    if shrunk:
+        logging.getLogger().warning(
+            f"the catalogue has {n_items} items, less than the default {' and '.join(shrunk)}: "
+            f"{', '.join(f'{name}={n_items}' for name in shrunk)}"
+        )
+        settings = attrs.evolve(cast("attrs.AttrsInstance", settings), **shrunk)
+    settings.check_catalogue(n_items)
     return settings
 
 
@@ -54,7 +77,11 @@ def checked_settings(config: Config, method: type[Settings] | None = None) -> He
     check_data_files(config)
     if method is not None:
         method.read(config)
-    return run_settings(config)
+    settings = run_settings(config)
+    if not is_reviving():  # a saved student needs its teachers' code no more
+        _check_teachers(settings)
+    _check_student_config(config, settings)
+    return settings
 
 
 def _check_teachers(settings: HetCompSettings) -> None:
@@ -75,6 +102,13 @@ def _check_backbone(name: str) -> None:
         raise ValueError(
             f"student_backbone={name!r} is fitted in one step and cannot be distilled into; use e.g. 'BPR'"
         )
+
+
+def _check_student_config(config: Config, settings: HetCompSettings) -> None:
+    known = set(config.final_config_dict) | set(model_defaults(settings.student_backbone)) | _DATA
+    for key in settings.student_config:
+        if key not in known:
+            raise ValueError(f"student_config names {key!r}{suggestion(key, known)}, which nothing reads")
 
 
 def refuse_misspelt(config: Config, method: type[Settings] | None = None) -> None:
@@ -195,6 +229,9 @@ def companion_config(config: Config, name: str, given: Mapping[str, Any], defaul
         if key not in known:
             hint = suggestion(key, known) or f". Allowed: {', '.join(known)}."
             raise ValueError(f"unknown setting {key!r} for {name}{hint}")
+    own = getattr(get_model(name), "own_settings", None)
+    if own is not None:
+        own.read(made)
     if made["eval_step"] < 1:
         raise ValueError(
             f"eval_step={made['eval_step']} for {name} is not allowed: at least 1, a snapshot needs a validation"

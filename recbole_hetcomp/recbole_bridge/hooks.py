@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import recbole.data.utils
@@ -17,7 +18,9 @@ from recbole.config import Config
 from recbole_hetcomp.recbole_bridge import compat
 from recbole_hetcomp.recbole_bridge.checkpoint import revive
 from recbole_hetcomp.recbole_bridge.loaders import CatalogueEvalDataLoader
+from recbole_hetcomp.recbole_bridge.property_files import load_yaml
 from recbole_hetcomp.recbole_bridge.registry import registered, registration_of, teacher_defaults
+from recbole_hetcomp.values import read_literal
 
 
 def install() -> None:
@@ -30,6 +33,8 @@ def install() -> None:
     compat.apply(revive)
     _wrap(Config, "_load_internal_config_dict", _with_plugin_properties)
     _wrap(Config, "__init__", _with_configuration)
+    _wrap(Config, "_convert_config_dict", _without_execution)
+    _wrap(Config, "_load_config_files", _with_checked_files)
     _wrap(recbole.data.utils, "get_dataloader", _with_plugin_loaders)
     _wrap(recbole_quick_start, "run_recboles", _in_spawned_processes)
     _wrap(recbole_quick_start, "get_trainer", _with_report)
@@ -71,6 +76,29 @@ def _with_configuration(original: Callable) -> Callable:
             entry.model.configure(self)
 
     return initialise
+
+
+def _with_checked_files(original: Callable) -> Callable:
+    """Config files are read by the one reader, and what cannot be read is named."""
+
+    @functools.wraps(original)
+    def load(self: Config, file_list: list[str] | None) -> dict[str, Any]:
+        return {key: value for file in file_list or () for key, value in load_yaml(Path(file)).items()}
+
+    return load
+
+
+def _without_execution(original: Callable) -> Callable:
+    """Texts in a Config become the values that they name; RecBole evaluates them as code, whoever wrote them."""
+
+    @functools.wraps(original)
+    def convert(self: Config, config_dict: dict[str, Any]) -> dict[str, Any]:
+        for key, value in config_dict.items():
+            if isinstance(value, str):
+                config_dict[key] = read_literal(value)
+        return config_dict
+
+    return convert
 
 
 def _with_plugin_loaders(original: Callable) -> Callable:

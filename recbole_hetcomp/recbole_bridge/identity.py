@@ -12,6 +12,7 @@ from recbole.config import Config
 from recbole.utils.argument_list import dataset_arguments
 
 from recbole_hetcomp.recbole_bridge.checkpoint import is_plain
+from recbole_hetcomp.recbole_bridge.source import outside_code
 from recbole_hetcomp.settings import HetCompSettings
 
 # RecBole's keys that say where and how loudly a run works, not what it computes; of ours the declaration says so.
@@ -49,15 +50,20 @@ def place_keys() -> set[str]:
 
 
 def training_identity(config: Config) -> dict[str, Any]:
-    """All that decides what a model learns on given data, as plain data: its settings less places and reports."""
+    """All that decides what a model learns on given data, as plain data: its settings less places and reports.
+
+    The code of a model that is neither RecBole's nor ours is part of it.
+    """
     data = set(dataset_arguments) | {key for key in config.parameters["Dataset"]}
     skipped = place_keys() | _REPORTING | data | {"eval_args", "dataset"}
-    return {
+    found = {
         key: value
         for key, value in sorted(config.final_config_dict.items())
         if (key not in skipped and is_plain(value) and not key.endswith("neg_sample_args"))
         or key == "train_neg_sample_args"
     }
+    code = outside_code(config["model"])
+    return {**found, "code": code} if code else found
 
 
 def run_key(config: Config, fingerprint: str, companions: Sequence[Mapping[str, Any]]) -> str:
@@ -68,5 +74,8 @@ def run_key(config: Config, fingerprint: str, companions: Sequence[Mapping[str, 
         "companions": companions,
         "device": torch.device(config["device"]).type,
     }
+    code = outside_code(str(config["student_backbone"]))
+    if code:
+        identity["code"] = code
     text = json.dumps(identity, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from recbole.config import Config
 
 from recbole_hetcomp.files import properties_dir
+from recbole_hetcomp.values import read_yaml
 
 
 def read_properties(*parts: str) -> dict[str, Any]:
@@ -25,13 +25,20 @@ def read_preset(name: str) -> dict[str, Any]:
 
 
 def load_yaml(file: Path) -> dict[str, Any]:
-    """A YAML file of settings as a dict, as RecBole reads it; empty where it holds nothing."""
-    return read_yaml(file.read_text(encoding="utf-8")) or {}
+    """A YAML file of settings as a dict; empty where it holds nothing.
 
-
-def read_yaml(text: str) -> Any:
-    """YAML as RecBole reads it: 1e-3 is a number, which it is not in YAML 1.1."""
-    return yaml.load(text, Loader=Config._build_yaml_loader(None))
+    Raises:
+        ValueError: it is not YAML in UTF-8, or no mapping of names; names the file and the line.
+    """
+    try:
+        content = read_yaml(file.read_text(encoding="utf-8-sig"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{file} cannot be read as YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise ValueError(f"{file} holds {str(content)[:60]!r}: a mapping {{name: value}} of names is needed")
+    return content
 
 
 def recbole_defaults(name: str) -> dict[str, Any]:

@@ -65,7 +65,8 @@ def check_model(name: str) -> None:
     try:
         get_model(name)
     except (ValueError, AttributeError, ImportError) as error:
-        raise ValueError(f"unknown model {name!r}{suggestion(name, general_models())} ({error})") from error
+        hint = suggestion(name, general_models()) or f" ({error})"
+        raise ValueError(f"unknown model {name!r}{hint}") from error
 
 
 def build_config(

@@ -74,10 +74,11 @@ def register_model(model: type, trainer: type | None = None, loader: type | None
     known = _REGISTERED.get(name)
     if known is not None and known.model is model:
         return model
-    taken = _place_of(name)
+    again = known is not None and known.model.__module__ == model.__module__ == "__main__"  # a cell run once more
+    taken = None if again else _place_of(name)
     if taken is not None:
         raise ValueError(f"model name {name!r} is taken: RecBole finds {taken} under it")
-    if trainer is not None and hasattr(recbole.trainer, f"{name}Trainer"):
+    if trainer is not None and not again and hasattr(recbole.trainer, f"{name}Trainer"):
         raise ValueError(f"trainer name '{name}Trainer' is taken in recbole.trainer")
     _REGISTERED[name] = Registration(model, trainer, loader, role)
     alias = ModuleType(f"recbole.model.general_recommender.{name.lower()}", f"Where RecBole looks for {name}.")

@@ -20,9 +20,10 @@ class ConsensusTrainer(DistillingTrainer):
     added to ``base_loss_weight`` times the backbone's own loss.
     """
 
+    needed_settings: tuple[str, ...] = ("kd_weight",)
+
     def begin(self, knowledge: Knowledge) -> None:
         data = knowledge.data
-        self.method = self.model.method
         device = torch.device(self.device)
         self.lists = TaughtLists(knowledge, self.settings.block_elements, device, observed_knowledge="none")
         last = torch.tensor(knowledge.snapshots, device=device) - 1
@@ -56,6 +57,7 @@ class StudentGuidedTrainer(ConsensusTrainer):
     checkpoint keeps.
     """
 
+    needed_settings = ("kd_weight", "refresh_epochs")
     chosen: dict[str, Tensor]
 
     def begin(self, knowledge: Knowledge) -> None:

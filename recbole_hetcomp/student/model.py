@@ -7,12 +7,18 @@ from typing import Any
 
 from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType, get_model
-from torch import Tensor, cat, nn
+from torch import Tensor, allclose, arange, cat, nn, no_grad
 from torch.nn.functional import embedding
 
 from recbole_hetcomp.declared import Settings
-from recbole_hetcomp.recbole_bridge.checkpoint import plain_numbers
-from recbole_hetcomp.recbole_bridge.config import backbone_config, checked_settings, run_settings, student_defaults
+from recbole_hetcomp.recbole_bridge.checkpoint import is_reviving, plain_numbers
+from recbole_hetcomp.recbole_bridge.config import (
+    backbone_config,
+    checked_settings,
+    run_settings,
+    settings_for,
+    student_defaults,
+)
 from recbole_hetcomp.recbole_bridge.scoring import all_item_scores, clear_cache, pair_scores, ranks_by_pairs
 from recbole_hetcomp.student.backbones import adapter_of
 from recbole_hetcomp.teachers.protocol import outside_teachers
@@ -32,8 +38,7 @@ class DistilledStudent(GeneralRecommender):
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
-        self.settings = run_settings(config)
-        self.settings.check_catalogue(self.n_items - 1)
+        self.settings = settings_for(config, self.n_items - 1)
         self.method: Any = None if self.own_settings is None else self.own_settings.read(config)
         self.backbone = get_model(self.settings.student_backbone)(backbone_config(config, self.settings), dataset)
         if not any(parameter.requires_grad for parameter in self.backbone.parameters()):
@@ -49,7 +54,8 @@ class DistilledStudent(GeneralRecommender):
     def configure(cls, config: Any) -> None:
         """Check the settings when a Config is built, and make RecBole's loader the one that the backbone needs."""
         settings = checked_settings(config, cls.own_settings)
-        outside_teachers(settings)
+        if not is_reviving():
+            outside_teachers(settings)
         backbone = get_model(settings.student_backbone)
         if hasattr(backbone, "input_type"):
             config["MODEL_INPUT_TYPE"] = backbone.input_type
@@ -64,6 +70,23 @@ class DistilledStudent(GeneralRecommender):
     def loader_config(cls, config: Any) -> Any:
         """The Config by which RecBole chooses the training loader: the backbone's."""
         return backbone_config(config, run_settings(config))
+
+    def check_adapter(self) -> None:
+        """Refuse an adapter from outside whose factors are not the backbone's scores, or cannot be learnt.
+
+        Raises:
+            ValueError: they differ, or have no gradient.
+        """
+        name, users = type(self.adapter).__name__, arange(1, min(4, self.n_users), device=self.device)
+        factors = None if type(self.adapter).__module__.startswith("recbole_hetcomp.") else self.adapter.factors(users)
+        if factors is None:
+            return
+        if not any(factor.requires_grad for factor in factors):
+            raise ValueError(f"{name}.factors have no gradient: nothing could be learnt")
+        with no_grad():
+            expected = all_item_scores(self.backbone, users, self.n_items)
+            if not allclose(factors[0] @ factors[1].t(), expected, rtol=1e-3, atol=1e-4):
+                raise ValueError(f"{name}.factors are not the scores of {self.settings.student_backbone}")
 
     def before_step(self) -> None:
         """What a step starts with."""

@@ -40,6 +40,7 @@ class DistillingTrainer(ListEvaluation, Trainer):
     """
 
     with_teachers = True
+    needed_settings: tuple[str, ...] = ()  # that a method's own settings must have
     model: Any
     stopping_step: float
     cur_step: int
@@ -49,6 +50,7 @@ class DistillingTrainer(ListEvaluation, Trainer):
             raise NotImplementedError("distillation runs in one process: leave nproc and world_size at their defaults")
         super().__init__(config, model)
         self.settings: HetCompSettings = model.settings
+        self.method: Any = model.method
         self.generator = torch.Generator().manual_seed(config["seed"])
         self.patience = self.stopping_step
         self.history: list[dict[str, Any]] = []
@@ -109,6 +111,7 @@ class DistillingTrainer(ListEvaluation, Trainer):
         self.knowledge = gather_knowledge(
             self.config, self.settings, train_data, valid_data, with_no_kd, log_dir, self.with_teachers
         )
+        self.model.check_adapter()
         self._name_files()
         self.begin(self.knowledge)
         if self.with_teachers:  # whether they were trained or found in the store must not change the student

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from recbole_hetcomp.recbole_bridge.checkpoint import checkpoint_content, save_atomically
-from recbole_hetcomp.recbole_bridge.config import checked_settings, run_defaults, run_settings
+from recbole_hetcomp.recbole_bridge.checkpoint import checkpoint_content, is_reviving, save_atomically
+from recbole_hetcomp.recbole_bridge.config import checked_settings, run_defaults, settings_for
 from recbole_hetcomp.teachers.imported_ranking import ImportedRanking, ListsTrainer
 from recbole_hetcomp.teachers.knowledge import gather_knowledge
 from recbole_hetcomp.teachers.protocol import outside_teachers
@@ -29,7 +29,9 @@ class TeacherEnsemble(ImportedRanking):
     @classmethod
     def configure(cls, config: Any) -> None:
         """Check the settings when a Config is built."""
-        outside_teachers(checked_settings(config))
+        settings = checked_settings(config)
+        if not is_reviving():
+            outside_teachers(settings)
 
 
 class TeacherEnsembleTrainer(ListsTrainer):
@@ -37,7 +39,7 @@ class TeacherEnsembleTrainer(ListsTrainer):
 
     def fit(self, train_data: Any, valid_data: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As RecBole's ``Trainer.fit``, after the teachers are there."""
-        settings = run_settings(self.config)
+        settings = settings_for(self.config, train_data._dataset.item_num - 1)
         knowledge = gather_knowledge(
             self.config,
             settings,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from recbole.config import Config
 
+from recbole_hetcomp.metrics.lists import needs_lists_only
 from recbole_hetcomp.recbole_bridge.config import no_kd_config, teacher_config
 from recbole_hetcomp.recbole_bridge.identity import training_identity
 from recbole_hetcomp.settings import SERVED_LENGTH, HetCompSettings
@@ -59,6 +60,10 @@ def planned_teachers(config: Config, settings: HetCompSettings) -> list[PlannedT
         ValueError: a teacher cannot be imported, or a setting of one is not allowed.
     """
     total, outside = len(settings.teachers), outside_teachers(settings)
+    if outside and not needs_lists_only(config):
+        raise ValueError(
+            f"metrics={config['metrics']} need more than top lists; of {sorted(outside)[0]!r} these are all there is"
+        )
     return [
         PlannedTeacher(
             label=name,

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import inspect
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from recbole.config import Config
 from recbole.model.abstract_recommender import AbstractRecommender
 
 from recbole_hetcomp.data.interactions import Interactions
-from recbole_hetcomp.files import sha256_of
-from recbole_hetcomp.recbole_bridge.checkpoint import is_plain
+from recbole_hetcomp.recbole_bridge.source import code_of
 from recbole_hetcomp.settings import HetCompSettings
 from recbole_hetcomp.teachers.recorder import SnapshotRecorder
 from recbole_hetcomp.trajectories import Trajectory
@@ -55,8 +52,13 @@ class OutsideTeacher:
     code: str
 
     @staticmethod
-    def of(path: str, settings: Mapping[str, Any]) -> OutsideTeacher:
+    def of(path: str, settings: Mapping[str, Any], tried: bool = True) -> OutsideTeacher:
         """Find a teacher and try its settings, before any training.
+
+        Args:
+            path: its dotted path.
+            settings: its ``teacher_config``.
+            tried: False where only its code is asked for.
 
         Raises:
             ValueError: there is no such class, it has no ``teach``, it is a RecBole model, or refuses its settings.
@@ -69,14 +71,22 @@ class OutsideTeacher:
             )
         if not callable(getattr(kind, "teach", None)):
             raise ValueError(f"teacher {path!r} has no method teach(interactions, recorder)")
-        if not is_plain(settings):
-            raise ValueError(f"teacher_config for {path!r} is {dict(settings)!r}: plain values are needed")
+        try:
+            json.dumps(settings, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"teacher_config for {path!r} is {dict(settings)!r}: plain values are needed ({error})"
+            ) from error
+        seed = settings.get("seed")
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+            raise ValueError(f"teacher_config for {path!r}: seed={seed!r} is not allowed: a whole number is needed")
         own = {key: value for key, value in settings.items() if key != "seed"}
         try:
-            kind(**own)
+            if tried:
+                kind(**own)
         except TypeError as error:
             raise ValueError(f"teacher_config for {path!r} is not allowed: {error}") from error
-        return OutsideTeacher(path, own, settings.get("seed"), _code_of(kind))
+        return OutsideTeacher(path, own, seed, code_of(kind))
 
     def identity(self, config: Config) -> dict[str, Any]:
         """All that decides its rankings besides the data and what is kept of them."""
@@ -116,12 +126,3 @@ def _imported(path: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"teacher {path!r} cannot be imported: {error}") from error
-
-
-def _code_of(kind: Any) -> str:
-    """Checksum of the file that a class is written in, or of its own source where there is no file."""
-    try:
-        file = Path(inspect.getfile(kind))
-    except (TypeError, OSError):
-        return hashlib.sha256(repr(kind).encode()).hexdigest()[:16]
-    return sha256_of(file)[:16] if file.is_file() else hashlib.sha256(repr(kind).encode()).hexdigest()[:16]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -152,8 +154,10 @@ class SnapshotRecorder:
         Raises:
             ValueError: the scores are not of this form, or there is no way to judge them.
         """
-        if epoch is None:
-            epoch = self.spool.epochs[-1] + 1 if len(self.spool) else 0
+        last = self.spool.epochs[-1] if len(self.spool) else -1
+        epoch = last + 1 if epoch is None else epoch
+        if epoch <= last:
+            raise ValueError(f"epoch={epoch} is not allowed: epochs ascend, the last one was {last}")
         everyone = torch.arange(1, self.data.n_users)
         length = max(self.length, self.served_length)
         rankings = self._rank(_checked(scores, self.data.n_items), length, everyone)
@@ -162,8 +166,10 @@ class SnapshotRecorder:
             if self.judge is None:
                 raise ValueError("score is not given, and nothing is there to judge the lists by")
             judged, metric = self.judge
-            valid = judged(rankings.lists)
+            valid = {name: float(value) for name, value in judged(rankings.lists).items()}
             score = valid[metric]
+        if not math.isfinite(score):
+            raise ValueError(f"score={score} is not allowed: a finite number is needed")
         if self._keep(rankings, epoch, score):
             self.valid = valid
         return score
@@ -175,8 +181,10 @@ class SnapshotRecorder:
             info: what else is known, e.g. ``parameters``, how many numbers the teacher has learnt.
 
         Raises:
-            ValueError: nothing was recorded.
+            ValueError, TypeError: nothing was recorded, or the info is no plain data.
         """
+        plain = {name: value.item() if hasattr(value, "item") else value for name, value in info.items()}
+        json.dumps(plain, allow_nan=False)
         unobserved, ranks, epochs, scores = self.spool.build(self.snapshots, self.spacing, self.bigger)
         return Trajectory(
             unobserved=unobserved,
@@ -185,7 +193,7 @@ class SnapshotRecorder:
             epochs=epochs,
             scores=scores,
             settings=self.settings,
-            info={"parameters": 0, "valid": self.valid, **info},
+            info={"parameters": 0, "valid": self.valid, **plain},
         )
 
     def _keep(self, rankings: Rankings, epoch: int, score: float) -> bool:

@@ -19,7 +19,7 @@ import numpy as np
 
 from recbole_hetcomp.declared import suggestion
 from recbole_hetcomp.files import properties_dir
-from recbole_hetcomp.recbole_bridge.property_files import read_yaml
+from recbole_hetcomp.values import read_yaml
 
 _BOUNDS = {"uniform": 2, "loguniform": 2, "quniform": 3, "qloguniform": 3, "randint": 2, "lograndint": 2, "qrandint": 3}
 KINDS = ("choice", *_BOUNDS)

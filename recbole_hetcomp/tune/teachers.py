@@ -41,7 +41,7 @@ class TeacherJob:
         key: identifies the teacher, its settings and its data.
         cpus: its processors.
         gpus: its GPUs; may be a fraction.
-        store_uri: as of ``trainable.Job``.
+        store_uri: as of ``trial.Job``.
     """
 
     model: str

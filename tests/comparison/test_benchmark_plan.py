@@ -184,7 +184,7 @@ def test_what_a_file_extends_is_checked(tmp_path):
     with pytest.raises(ValueError, match="extends itself"):
         read_plan(file)
     other.write_text("[dataset, seeds]\n")
-    with pytest.raises(TypeError, match="a mapping of dataset"):
+    with pytest.raises(ValueError, match=r"other.yaml holds .*a mapping"):
         read_plan(file)
 
 

@@ -144,3 +144,57 @@ def test_the_benchmark_compares_the_method(folder, subprocess_environment):
     runs = pd.read_csv(folder / "compared" / "runs.csv").set_index("method")
     assert {"neighbours.Neighbours", "ItemKNN", "TeacherEnsemble", "NoKD", "RRD", "Soft"} == set(runs.index)
     assert runs.loc["Soft", "recall@10"] > runs.loc["NoKD", "recall@10"]
+
+
+def keys(folder: Path, environment: dict[str, str], *words: str) -> set[str]:
+    """The runs that there are after one more."""
+    done = hetcomp(folder, environment, "run", *words)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return {file.name for file in (folder / "results" / "ml-100k").iterdir()}
+
+
+def test_changed_code_of_a_method_or_a_backbone_is_another_run(folder, subprocess_environment):
+    words = [
+        "--extension", "soft.py", "--extension", "two_tower.py", "--model=Soft", "--student_backbone=TwoTower",
+        "--teachers=[ItemKNN]", "--epochs=1", "--eval_step=1", "--compare_no_kd=False",
+    ]  # fmt: skip
+    first = keys(folder, subprocess_environment, *words)
+    assert keys(folder, subprocess_environment, *words) == first
+    for name in ("soft.py", "two_tower.py"):
+        text = (folder / name).read_text(encoding="utf-8")
+        (folder / name).write_text(text + "# changed\n", encoding="utf-8")
+        changed = keys(folder, subprocess_environment, *words)
+        (folder / name).write_text(text, encoding="utf-8")
+        assert len(changed) == len(first) + 1, name
+        first = changed
+
+
+def test_a_backbone_teaches_too(folder, subprocess_environment):
+    words = ["--extension", "two_tower.py", "--teachers=[TwoTower]", "--compare_no_kd=False", "--epochs=1"]
+    config = "--teacher_config={TwoTower: {epochs: 1, embedding_size: 4}}"
+    done = hetcomp(folder, subprocess_environment, "run", *words, config, "--eval_step=1", "--result_dir=taught")
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = pd.read_csv(folder / "taught" / "results.csv").set_index("name")
+    assert rows.loc["TwoTower", "parameters"] == 944 * 4 + 1683 * 4 + 1683
+
+
+def test_a_saved_student_needs_its_teachers_code_no_more(folder, subprocess_environment):
+    words = ["--extension", "neighbours.py", TEACHERS, "--epochs=1", "--eval_step=1", "--compare_no_kd=False"]
+    done = hetcomp(folder, subprocess_environment, "run", *words, "--checkpoint_dir=kept", "--result_dir=other")
+    assert done.returncode == 0, done.stderr[-2000:]
+    (file,) = (folder / "kept").glob("*.pth")
+    code = f"from recbole_hetcomp import load_data_and_model as load; print(load({str(file)!r})[0]['teachers'])"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder.parent, env=subprocess_environment, capture_output=True, text=True
+    )
+    assert loaded.stdout.splitlines()[-1] == "['neighbours.Neighbours', 'ItemKNN']", loaded.stderr[-1000:]
+
+
+def test_an_error_of_ones_own_code_says_where(folder, subprocess_environment):
+    (folder / "wrong.py").write_text(
+        "class Wrong:\n    def teach(self, interactions, recorder):\n        raise ValueError('no idea')\n",
+        encoding="utf-8",
+    )
+    failed = hetcomp(folder, subprocess_environment, "run", "--extension", "wrong.py", "--teachers=[wrong.Wrong]")
+    assert failed.returncode == 1
+    assert f"error: no idea ({folder / 'wrong.py'}:3)" in failed.stderr

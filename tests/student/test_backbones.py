@@ -79,3 +79,37 @@ def test_any_model_with_user_embeddings_can_be_represented():
     model = student("Bare")
     assert torch.equal(model.adapter.user_representation(torch.tensor([3])), model.backbone.user_embedding.weight[3:4])
     assert model.adapter.user_representation().shape == (944, 8)
+
+
+class Skewed(BPR):
+    """A backbone whose adapter is wrong."""
+
+
+class Frozen(BPR):
+    """A backbone whose adapter gives no gradient."""
+
+
+register_model(Skewed)
+register_model(Frozen)
+
+
+@backbone_adapter(Skewed)
+class SkewedBackbone(Backbone):
+    def factors(self, users):
+        return 3 * self.model.user_embedding(users), self.model.item_embedding.weight
+
+
+@backbone_adapter(Frozen)
+class FrozenBackbone(Backbone):
+    def factors(self, users):
+        return self.model.user_embedding(users).detach(), self.model.item_embedding.weight.detach()
+
+
+@pytest.mark.parametrize(
+    ("backbone", "message"),
+    [("Skewed", "SkewedBackbone.factors are not the scores of Skewed"), ("Frozen", "have no gradient")],
+)
+def test_a_wrong_adapter_is_refused(backbone, message):
+    with pytest.raises(ValueError, match=message):
+        student(backbone).check_adapter()
+    student("Doubled").check_adapter()

@@ -1,0 +1,67 @@
+"""A pickle module that makes only what RecBole's checkpoints hold: its Config, enumerations, tensors, arrays, matrices.
+
+``torch.load(file, pickle_module=restricted_pickle, weights_only=False)`` reads a checkpoint of RecBole's without
+letting it name anything else. Reading with ``TRUST`` set in the environment puts no limit on a file.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from typing import Any
+
+import torch
+
+TRUST = "HETCOMP_TRUST_CHECKPOINTS"
+
+_PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # as protocol 2, which torch.save uses, names them
+_ALLOWED = {
+    "_codecs": {"encode"},
+    "builtins": {"bytearray", "complex", "dict", "frozenset", "int", "list", "object", "set", "slice", "tuple"},
+    "collections": {"OrderedDict", "Counter"},
+    "copyreg": {"_reconstructor"},
+    "numpy": {"dtype", "matrix", "ndarray"},
+    "numpy.core.multiarray": {"_reconstruct", "scalar"},
+    "numpy._core.multiarray": {"_reconstruct", "scalar"},
+    "recbole.config.configurator": {"Config"},
+    "torch": {"Size", "device", "dtype"},
+    "torch._utils": {"_rebuild_parameter", "_rebuild_sparse_tensor", "_rebuild_tensor_v2"},
+    "torch.serialization": {"_get_layout"},
+    "yaml.loader": {"FullLoader"},
+}
+_CLASSES_OF = ("recbole.model.", "recbole.utils.enum_type", "scipy.sparse.")
+
+
+class Unpickler(pickle.Unpickler):
+    """Refuses every name that a checkpoint of RecBole's does not need."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The class, or one of the functions that put arrays and tensors together.
+
+        Raises:
+            pickle.UnpicklingError: it is none of them; names it and the way to read the file all the same.
+        """
+        if name in _ALLOWED.get(_PYTHON_2.get(module, module), ()):
+            return super().find_class(module, name)
+        if module in ("torch", "torch.storage"):
+            found = super().find_class(module, name)
+            if isinstance(found, torch.dtype) or (isinstance(found, type) and name.endswith("Storage")):
+                return found
+        if module.startswith(_CLASSES_OF):
+            found = super().find_class(module, name)
+            if isinstance(found, type) and found.__module__.startswith(_CLASSES_OF):
+                return found
+        raise pickle.UnpicklingError(
+            f"the file names {module}.{name}, which no checkpoint of RecBole's needs; if you trust whoever made it, "
+            f"set {TRUST}=1 in the environment"
+        )
+
+
+def load(file: Any, **options: Any) -> Any:
+    """As ``pickle.load``."""
+    return Unpickler(file, **options).load()
+
+
+def trusted() -> bool:
+    """Whether the user trusts all checkpoints."""
+    return os.environ.get(TRUST) == "1"
