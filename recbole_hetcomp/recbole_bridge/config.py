@@ -57,7 +57,7 @@ def settings_for(config: Config, n_items: int) -> HetCompSettings:
             f"the catalogue has {n_items} items, less than the default {' and '.join(shrunk)}: "
             f"{', '.join(f'{name}={n_items}' for name in shrunk)}"
         )
-        settings = attrs.evolve(cast("attrs.AttrsInstance", settings), **shrunk)
+        settings = attrs.evolve(cast(Any, settings), **shrunk)
     settings.check_catalogue(n_items)
     return settings
 
