@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+_SEAL = "sha256"  # of the rest of a JSON file
 PACKAGES = ("recbole-hetcomp", "recbole", "torch", "numpy", "scipy", "pandas", "ray")
+
+
+class DamagedFileError(ValueError):
+    """A file is there but cannot be trusted; the message names it and what is wrong with it."""
 
 
 def versions() -> dict[str, str]:
@@ -66,17 +73,66 @@ def write_text_whole(target: Path, text: str) -> None:
     write_whole(target, lambda path: path.write_text(text, encoding="utf-8"))
 
 
-def read_json(file: Path) -> dict[str, Any] | None:
-    """A JSON file's content, or None where there is none that can be read."""
+def read_json(file: Path) -> dict[str, Any]:
+    """The content of a JSON file that :func:`write_json` wrote, its checksum verified.
+
+    A file without a checksum, as earlier versions wrote it, is taken as it is.
+
+    Raises:
+        FileNotFoundError: there is none.
+        DamagedFileError: it is no JSON, or its content does not match its checksum.
+    """
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (IsADirectoryError, NotADirectoryError) as error:
+        raise DamagedFileError(f"{file} is no file: {error.strerror}") from error
+    except ValueError as error:
+        raise DamagedFileError(f"{file} is damaged: {error}") from error
+    if not isinstance(content, dict):
+        raise DamagedFileError(f"{file} is damaged: it holds no mapping")
+    sealed = content.pop(_SEAL, None)
+    if sealed is not None and sealed != _checksum(content):
+        raise DamagedFileError(f"{file} is damaged: its content does not match its checksum")
+    return content
+
+
+def find_json(file: Path) -> dict[str, Any] | None:
+    """As :func:`read_json`, but None where there is no such file, and where it is damaged, which is said."""
+    try:
+        return read_json(file)
+    except FileNotFoundError:
+        return None
+    except DamagedFileError as error:
+        logging.getLogger().warning(f"{error}; it counts as not there")
         return None
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file whole or not at all."""
-    write_text_whole(file, json.dumps(content, indent=1))
+    """Write a JSON file with its checksum, whole or not at all."""
+    plain = json.loads(json.dumps(content))  # as it will be read
+    write_text_whole(file, json.dumps({**plain, _SEAL: _checksum(plain)}, indent=1))
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def verify_archive(file: Path | str) -> None:
+    """Check every checksum in a file that ``torch.save`` wrote, which torch itself does not.
+
+    Raises:
+        FileNotFoundError, PermissionError: it cannot be opened.
+        DamagedFileError: it is truncated or altered.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            broken = archive.testzip()
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:  # zipfile raises errors of ten kinds on what is no archive any more
+        raise DamagedFileError(f"{file} is damaged: {error}") from error
+    if broken is not None:
+        raise DamagedFileError(f"{file} is damaged: the checksum of {broken} is wrong")
 
 
 def sha256_of(file: Path) -> str:

@@ -46,7 +46,7 @@ from recbole_hetcomp.comparison.measure import (
     stored_bytes,
 )
 from recbole_hetcomp.data.interactions import Interactions
-from recbole_hetcomp.files import read_json, write_json, write_whole
+from recbole_hetcomp.files import find_json, read_json, sha256_of, write_json, write_whole
 from recbole_hetcomp.metrics.lists import evaluating_lists
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
 from recbole_hetcomp.recbole_bridge.config import settings_for
@@ -204,11 +204,10 @@ def run_cell(folder: Path) -> None:
 
     Raises:
         FileNotFoundError: the folder has no ``cell.json``.
+        DamagedFileError: it is damaged.
         RuntimeError: the benchmark was started by a package that names the cell otherwise.
     """
     order = read_json(folder / CELL)
-    if order is None:
-        raise FileNotFoundError(f"{folder / CELL} does not exist or is damaged")
     cell, setup = Cell(**order["cell"]), CellSetup(**order["setup"])
     if cell.key != folder.name:
         raise RuntimeError(
@@ -230,6 +229,7 @@ def run_cell(folder: Path) -> None:
                 "cell": cell.plain(),
                 "row": running.row,
                 "history": running.history,
+                "files": {name: sha256_of(folder / name) for name in (PER_USER, LISTS) if (folder / name).is_file()},
                 "seconds": round(time.perf_counter() - started, 3),
                 **_usage(),
             },
@@ -256,7 +256,7 @@ def main() -> int:
         run_cell(folder)
     except Exception as error:
         traceback.print_exc()
-        order = read_json(folder / CELL)
+        order = find_json(folder / CELL)
         if order is not None:
             cell = Cell(**{field.name: order["cell"][field.name] for field in fields(Cell)})
             record_error(folder, cell, f"{type(error).__name__}: {error}", traceback.format_exc())

@@ -5,16 +5,16 @@ A result counts once ``result.json`` is there, whole and of the cell's key; it i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from recbole_hetcomp.comparison.grid import Cell
-from recbole_hetcomp.files import read_json, write_json
+from recbole_hetcomp.files import find_json, sha256_of, write_json
+from recbole_hetcomp.locks import Lock
 
 CELLS = "cells"
 RESULT, ERROR, CELL, LOG = "result.json", "error.json", "cell.json", "log.txt"
@@ -59,14 +59,28 @@ class CellFolder:
         self.path = root / CELLS / cell.key
 
     def result(self) -> dict[str, Any] | None:
-        """The result, or None if the cell is not done."""
-        found = read_json(self.path / RESULT)
-        whole = found is not None and found.get("key") == self.cell.key
-        return found if whole and (self.cell.tuning or (self.path / PER_USER).is_file()) else None
+        """The result, or None if the cell is not done, or what it left is damaged, which is said."""
+        found = find_json(self.path / RESULT)
+        if found is None or found.get("key") != self.cell.key:
+            return None
+        if not self.cell.tuning and not (self.path / PER_USER).is_file():
+            return None
+        return found if self._intact(found.get("files", {})) else None
+
+    def _intact(self, checksums: Mapping[str, str]) -> bool:
+        """Whether the files beside a result are those that were written with it; lists may have been deleted."""
+        for name, checksum in checksums.items():
+            file = self.path / name
+            if file.is_file() and sha256_of(file) != checksum:
+                logging.getLogger().warning(
+                    f"{file} is damaged: its content does not match its checksum; it is run again"
+                )
+                return False
+        return True
 
     def error(self) -> dict[str, Any] | None:
         """What went wrong the last time, or None."""
-        return read_json(self.path / ERROR)
+        return find_json(self.path / ERROR)
 
     def prepare(self, setup: CellSetup) -> None:
         """Write down what is to be run; forget an earlier error."""
@@ -88,5 +102,5 @@ def record_error(folder: Path, cell: Cell, message: str, details: str = "") -> N
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
     """Wait until no other process works on a folder's cell: one may be left of a run that was killed."""
-    with FileLock(folder / ".lock"):
+    with Lock(folder / ".lock", f"cell {folder.name}"):
         yield

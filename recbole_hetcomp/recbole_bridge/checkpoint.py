@@ -7,6 +7,7 @@ given back to RecBole as a ``Config`` when RecBole itself reads them.
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,8 @@ from typing import Any
 
 import torch
 from recbole.config import Config
+
+from recbole_hetcomp.files import DamagedFileError, verify_archive
 
 FORMAT = "recbole_hetcomp.recbole_bridge.checkpoint"
 FORMAT_VERSION = 1
@@ -155,6 +158,27 @@ def save_atomically(content: Any, path: str | os.PathLike) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def read_checkpoint(path: Path | str, device: Any = "cpu") -> dict[str, Any]:
+    """The content of a file that :func:`save_atomically` wrote, every checksum verified: tensors and plain data.
+
+    Args:
+        path: the file.
+        device: where its tensors go.
+
+    Raises:
+        FileNotFoundError, PermissionError: it cannot be opened.
+        DamagedFileError: it is truncated or altered, or holds something else.
+    """
+    verify_archive(path)
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise DamagedFileError(f"{path} is no checkpoint of ours: {error}") from error
+    if not isinstance(content, dict):
+        raise DamagedFileError(f"{path} is no checkpoint of ours: it holds a {type(content).__name__}")
+    return content
 
 
 def revive(content: Any) -> Any:

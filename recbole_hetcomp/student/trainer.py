@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-import pickle
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,18 +15,19 @@ from tqdm import tqdm
 
 from recbole_hetcomp.core import PAD, Ragged
 from recbole_hetcomp.metrics.lists import ListEvaluation
-from recbole_hetcomp.recbole_bridge.checkpoint import checkpoint_content, plain_config, save_atomically
+from recbole_hetcomp.recbole_bridge.checkpoint import plain_config
 from recbole_hetcomp.recbole_bridge.scoring import clear_cache, ranked_lists
 from recbole_hetcomp.results.table import Result, Row, write_result
 from recbole_hetcomp.settings import HetCompSettings
 from recbole_hetcomp.student.batches import PairedBatch, UserBatches, WithBaseBatches
-from recbole_hetcomp.student.resume import RESUME_FILE, random_state, restore_random_state
+from recbole_hetcomp.student.resume import RESUME_FILE
+from recbole_hetcomp.student.saving import Saving
 from recbole_hetcomp.teachers.imported_ranking import ImportedRanking
 from recbole_hetcomp.teachers.knowledge import Knowledge, gather_knowledge
 from recbole_hetcomp.teachers.recbole_teacher import stored_numbers
 
 
-class DistillingTrainer(ListEvaluation, Trainer):
+class DistillingTrainer(Saving, ListEvaluation, Trainer):
     """Trains a :class:`~recbole_hetcomp.student.model.DistilledStudent` from its teachers.
 
     RecBole's ``fit`` and ``evaluate`` run unchanged inside: early stopping, checkpoints, TensorBoard, callbacks and
@@ -79,13 +78,6 @@ class DistillingTrainer(ListEvaluation, Trainer):
         """What the progress bar says of the stage."""
         return ""
 
-    def method_state(self) -> dict[str, Any]:
-        """State of the method for a checkpoint: tensors and plain data."""
-        return {}
-
-    def load_method_state(self, state: dict[str, Any]) -> None:
-        """Take back what :meth:`method_state` gave."""
-
     # -- training ---------------------------------------------------------------------------------------------
 
     def fit(
@@ -105,6 +97,21 @@ class DistillingTrainer(ListEvaluation, Trainer):
             ValueError: the settings do not fit the data; before any training.
             OSError: no space for the trajectories.
         """
+        try:
+            return self._fit(train_data, valid_data, verbose, saved, show_progress, callback_fn)
+        except BaseException:
+            self._release()
+            raise
+
+    def _fit(
+        self,
+        train_data: Any,
+        valid_data: Any,
+        verbose: bool,
+        saved: bool,
+        show_progress: bool,
+        callback_fn: Callable[[int, float], Any] | None,
+    ) -> tuple[float, Any]:
         self._valid_data = valid_data
         log_dir = self.tensorboard.log_dir
         with_no_kd = self.settings.compare_no_kd and self.with_teachers
@@ -113,6 +120,7 @@ class DistillingTrainer(ListEvaluation, Trainer):
         )
         self.model.check_adapter()
         self._name_files()
+        self._take_locks()
         self.begin(self.knowledge)
         if self.with_teachers:  # whether they were trained or found in the store must not change the student
             init_seed(self.config["seed"], self.config["reproducibility"])
@@ -201,69 +209,6 @@ class DistillingTrainer(ListEvaluation, Trainer):
             self.history.append({"epoch": epoch})
         self.history[-1].update(values)
 
-    # -- files ------------------------------------------------------------------------------------------------
-
-    def _name_files(self) -> None:
-        """Name this run's files by what it computes, so that parallel runs do not share them and a second try does."""
-        assert self.knowledge is not None
-        dataset, run = self.config["dataset"], self.knowledge.run
-        self.saved_model_file = str(Path(self.checkpoint_dir) / f"{dataset}-{run}.pth")
-        self.result_dir = Path(self.settings.result_dir or Path("results") / dataset / run)
-        self.result_dir.mkdir(parents=True, exist_ok=True)
-
-    def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
-        if epoch < 0 and self._keep_best:
-            return  # RecBole saves an untrained model when no epoch is left; the best one is on disk already
-        file = kwargs.pop("saved_model_file", self.saved_model_file)
-        save_atomically(self._checkpoint(epoch), file)
-        if verbose:
-            self.logger.info(f"Saving current: {file}")
-
-    def _checkpoint(self, epoch: int) -> dict[str, Any]:
-        return {**checkpoint_content(self, epoch), "method": self.method_state()}
-
-    def _save_resume(self, epoch: int, train_data: Any) -> None:
-        assert self.knowledge is not None
-        result = self.best_valid_result
-        state = {
-            **self._checkpoint(epoch),
-            "run": self.knowledge.run,
-            "best_valid_result": None if result is None else {key: float(value) for key, value in result.items()},
-            "train_loss_dict": dict(self.train_loss_dict),
-            "history": self.history,
-            "seconds": self.seconds,
-            "random": random_state(self.generator, train_data.generator),
-        }
-        save_atomically(state, self.result_dir / RESUME_FILE)
-
-    def _resume(self, train_data: Any) -> bool:
-        """Go on where an interrupted run with the same settings and data was; False if there is none."""
-        file = self.result_dir / RESUME_FILE
-        assert self.knowledge is not None
-        if not file.exists():
-            return False
-        try:
-            state = torch.load(file, map_location=self.device, weights_only=True)
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise ValueError(f"{file} is damaged: delete it, or give resume=False, to start anew ({error})") from error
-        if state.get("run") != self.knowledge.run:
-            self.logger.warning(f"{file} belongs to run {state.get('run')}, not to {self.knowledge.run}: not resumed")
-            return False
-        self.start_epoch = state["epoch"] + 1
-        self.cur_step = state["cur_step"]
-        self.best_valid_score = state["best_valid_score"]
-        self.best_valid_result = state["best_valid_result"]
-        self.train_loss_dict = state["train_loss_dict"]
-        self.history = state["history"]
-        self.seconds = state["seconds"]
-        self.model.load_state_dict(state["state_dict"])
-        self.model.load_other_parameter(state["other_parameter"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.load_method_state(state["method"])
-        restore_random_state(state["random"], self.generator, train_data.generator)
-        self.logger.info(f"resumed at epoch {self.start_epoch} from {file}")
-        return True
-
     # -- the table --------------------------------------------------------------------------------------------
 
     def report(self, test_data: Any, student: Mapping[str, float]) -> Result:
@@ -283,6 +228,7 @@ class DistillingTrainer(ListEvaluation, Trainer):
         result = self._result(self.knowledge, test_data, dict(student))
         write_result(result, self.result_dir, self.logger)
         (self.result_dir / RESUME_FILE).unlink(missing_ok=True)
+        self._release()
         return result
 
     def reports_on(self, eval_data: Any) -> bool:

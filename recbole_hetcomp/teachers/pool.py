@@ -10,11 +10,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
-from filelock import FileLock
 from recbole.utils import init_seed
 from torch import Tensor
 
 from recbole_hetcomp.data.interactions import Interactions
+from recbole_hetcomp.locks import Lock
 from recbole_hetcomp.recbole_bridge.config import memory_for_scores
 from recbole_hetcomp.teachers.imported_ranking import ListsTrainer
 from recbole_hetcomp.teachers.planned import PlannedTeacher
@@ -78,7 +78,7 @@ class TeacherPool:
         if entry.exists() and not os.access(self.store.root, os.W_OK):
             return nullcontext()
         folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(str(folder / f"{entry.parent.name}-{entry.name}.lock"))
+        return Lock(folder / f"{entry.parent.name}-{entry.name}.lock", planned.title)
 
     def _read_or_train(self, planned: PlannedTeacher) -> Trajectory:
         fingerprint, label, identity = self.data.fingerprint, planned.label, planned.identity

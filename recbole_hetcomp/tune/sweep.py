@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from recbole_hetcomp.files import write_text_whole
+from recbole_hetcomp.files import find_json, write_json
 from recbole_hetcomp.trajectories import remote as mirror
 from recbole_hetcomp.tune import ray_api
 from recbole_hetcomp.tune.cluster import node_resources, ray_cluster
@@ -233,16 +232,15 @@ def _progress(plan: SweepPlan) -> Any:
 def _test(plan: SweepPlan, best: Record, grid: Any, say: Say) -> dict[str, float]:
     """Test metrics of the winner, evaluated once and then kept."""
     file = plan.options.folder / TESTED
-    if file.exists():
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        if kept["trial"] == best.trial:
-            return kept["test"]
+    kept = find_json(file)
+    if kept is not None and kept["trial"] == best.trial:
+        return kept["test"]
     try:
         test = _evaluate(plan.job, best, grid)
     except ValidationDiffersError as error:
         say(f"warning: the winner is not tested: {error}; run_recbole --config_files=best.yaml trains it again")
         return {}
-    write_text_whole(file, json.dumps({"trial": best.trial, "valid": dict(best.valid), "test": test}, indent=2))
+    write_json(file, {"trial": best.trial, "valid": dict(best.valid), "test": test})
     return test
 
 

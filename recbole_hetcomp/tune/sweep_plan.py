@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from recbole.config import Config
 
 from recbole_hetcomp.declared import suggestion
-from recbole_hetcomp.files import write_text_whole
+from recbole_hetcomp.files import read_json, write_json
 from recbole_hetcomp.recbole_bridge.checkpoint import data_root
 from recbole_hetcomp.recbole_bridge.quick_start import build_config
 from recbole_hetcomp.trajectories.remote import is_uri, local_copy
@@ -142,11 +141,12 @@ def load_plan(folder: Path, **changed: Any) -> SweepPlan:
 
     Raises:
         FileNotFoundError: there is none.
+        DamagedFileError: it is damaged.
     """
     file = folder / PLAN
     if not file.is_file():
         raise FileNotFoundError(f"{folder} holds no sweep to go on with: {PLAN} is not there")
-    content = json.loads(file.read_text(encoding="utf-8"))
+    content = read_json(file)
     job = content.pop("job")
     options = {**content.pop("options"), **changed}
     space = tuple(Parameter(**{**entry, "values": tuple(entry["values"])}) for entry in job.pop("space"))
@@ -167,6 +167,4 @@ def check_free(plan: SweepPlan) -> None:
 def save_plan(plan: SweepPlan) -> None:
     """Write a plan into its output folder, whole or not at all."""
     plan.options.folder.mkdir(parents=True, exist_ok=True)
-    write_text_whole(
-        plan.options.folder / PLAN, json.dumps({**asdict(plan), "options": plan.options.plain()}, indent=2)
-    )
+    write_json(plan.options.folder / PLAN, {**asdict(plan), "options": plan.options.plain()})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -17,7 +16,7 @@ import recbole.quick_start.quick_start as recbole_quick_start
 import torch
 from recbole.utils import get_model
 
-from recbole_hetcomp.files import write_text_whole
+from recbole_hetcomp.files import find_json, read_json, write_json
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
 from recbole_hetcomp.student.model import DistilledStudent
 from recbole_hetcomp.trajectories import remote as mirror
@@ -85,8 +84,9 @@ def train_trial(config: dict[str, Any], job: Job) -> None:
     """
     trial = ray_api.trial_folder()
     finished, folder = trial / FINISHED_FILE, trial / MODEL_FOLDER
-    if finished.exists():
-        ray_api.report(json.loads(finished.read_text(encoding="utf-8")))
+    ended = find_json(finished)
+    if ended is not None:
+        ray_api.report(ended)
         return
     _restore(folder)
     use_threads(job.cpus)
@@ -95,7 +95,7 @@ def train_trial(config: dict[str, Any], job: Job) -> None:
     def tell(metrics: dict[str, Any]) -> None:
         last.clear()
         last.update(metrics, finished=False)
-        write_text_whole(folder / LAST_FILE, json.dumps(last))
+        write_json(folder / LAST_FILE, last)
         ray_api.report(last, folder)
 
     places = {"checkpoint_dir": str(folder), "show_progress": False, **device_settings(job.gpus)}
@@ -109,7 +109,7 @@ def train_trial(config: dict[str, Any], job: Job) -> None:
     if not last:
         last.update(_remembered(folder))
     last.update(finished=True)
-    write_text_whole(finished, json.dumps(last))
+    write_json(finished, last)
     ray_api.report(last)
 
 
@@ -125,7 +125,7 @@ def _restore(folder: Path) -> None:
 
 def _remembered(folder: Path) -> dict[str, Any]:
     """The last report of a trial that had no epoch left when it was taken up again."""
-    return json.loads((folder / LAST_FILE).read_text(encoding="utf-8"))
+    return read_json(folder / LAST_FILE)
 
 
 def _run(job: Job, settings: dict[str, Any]) -> dict[str, Any]:

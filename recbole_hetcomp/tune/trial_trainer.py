@@ -7,7 +7,6 @@ that it is given reports each validation, keeps all files in one folder and leav
 from __future__ import annotations
 
 import inspect
-import pickle
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,13 @@ import torch
 from recbole.utils import ModelType
 
 from recbole_hetcomp.core import CurriculumState
-from recbole_hetcomp.recbole_bridge.checkpoint import checkpoint_content, plain_numbers, save_atomically
+from recbole_hetcomp.files import DamagedFileError
+from recbole_hetcomp.recbole_bridge.checkpoint import (
+    checkpoint_content,
+    plain_numbers,
+    read_checkpoint,
+    save_atomically,
+)
 from recbole_hetcomp.student.resume import RESUME_FILE, random_state, restore_random_state
 from recbole_hetcomp.student.trainer import DistillingTrainer
 
@@ -123,14 +128,24 @@ class StudentTrial(TrialTrainer):
             if file != target:
                 file.replace(target)
         state_file = self.folder / RESUME_FILE
-        if not state_file.exists():
+        try:
+            state = read_checkpoint(state_file)
+        except (FileNotFoundError, DamagedFileError):  # which the trainer says
             return
-        state = torch.load(state_file, map_location="cpu", weights_only=True)
         self.best_epoch = state.get("best_epoch", 0)
         if state["run"] != run:
+            self._adopt_best(target, state["run"], run)
             state["run"] = run
             _use_optimizer_settings(state["optimizer"]["param_groups"], self.config)  # type: ignore[attr-defined]
             save_atomically(state, state_file)
+
+    def _adopt_best(self, file: Path, before: str, run: str) -> None:
+        try:
+            best = read_checkpoint(file)
+        except (FileNotFoundError, DamagedFileError):
+            return
+        if best.get("run") == before:
+            save_atomically({**best, "run": run}, file)
 
     def _checkpoint(self, epoch: int) -> dict[str, Any]:
         return {**super()._checkpoint(epoch), "best_epoch": self.best_epoch}  # type: ignore[misc]
@@ -158,12 +173,14 @@ class ModelTrial(TrialTrainer):
 
     def _continue(self) -> None:
         file = self.folder / RESUME_FILE
-        if not file.exists():
-            return
         try:
-            state = torch.load(file, map_location=self.device, weights_only=True)  # type: ignore[attr-defined]
-        except pickle.UnpicklingError as error:  # a model whose state is not tensors and plain data
-            self.logger.warning(f"{file} cannot be read back, the trial starts anew: {error}")  # type: ignore[attr-defined]
+            state = read_checkpoint(file, self.device)  # type: ignore[attr-defined]
+            if state["best_epoch"]:
+                self._check_best(state["best_epoch"] - 1, state["epoch"])
+        except FileNotFoundError:
+            return
+        except DamagedFileError as error:  # or a model whose state is not tensors and plain data
+            self.logger.warning(f"{error}; the trial starts anew")  # type: ignore[attr-defined]
             return
         self.start_epoch = state["epoch"] + 1
         self.cur_step = state["cur_step"]
@@ -180,6 +197,15 @@ class ModelTrial(TrialTrainer):
         if self.cur_step > self.stopping_step:  # type: ignore[attr-defined]
             self.start_epoch = self.epochs  # type: ignore[attr-defined]  # it was cut off after its last validation
         self.logger.info(f"resumed at epoch {self.start_epoch} from {file}")  # type: ignore[attr-defined]
+
+    def _check_best(self, epoch: int, newest: int) -> None:
+        """Refuse another model than that of the best epoch, or of one that was saved just before the end."""
+        try:
+            found = read_checkpoint(self.saved_model_file)
+        except FileNotFoundError as error:
+            raise DamagedFileError(f"{self.saved_model_file} is not there") from error
+        if found["epoch"] != epoch and found["epoch"] <= newest:
+            raise DamagedFileError(f"{self.saved_model_file} is of epoch {found['epoch']}, not of {epoch}")
 
 
 def _generators(loader: Any) -> list[torch.Generator]:

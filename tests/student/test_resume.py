@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from typing import Any
 import pytest
 import torch
 
+from recbole_hetcomp.files import DamagedFileError
+from recbole_hetcomp.locks import BusyError, Lock
+from recbole_hetcomp.recbole_bridge.checkpoint import read_checkpoint
 from recbole_hetcomp.student.resume import RESUME_FILE, random_state, restore_random_state
 from recbole_hetcomp.student.trainer import DistillingTrainer
 from recbole_hetcomp.teachers.pool import TeacherPool
@@ -201,12 +205,136 @@ def test_resume_false_starts_anew(monkeypatch, tiny_run, finished_run, tmp_path)
     assert other.returned == finished_run.returned
 
 
-def test_a_damaged_resume_file_is_named(monkeypatch, tiny_run, finished_run, tmp_path):
+def best_file(folder: Path) -> Path:
+    return next((folder / "checkpoints").glob("*HetComp*.pth"))
+
+
+def flip(file: Path, place: float) -> None:
+    """Change one bit of a file, at a share of its length."""
+    content = bytearray(file.read_bytes())
+    content[int(place * (len(content) - 1))] ^= 0x10
+    file.write_bytes(content)
+
+
+def spoil(file: Path, how: str, foreign: Path) -> None:
+    if how == "missing":
+        file.unlink()
+    elif how == "truncated":
+        file.write_bytes(file.read_bytes()[:1000])
+    elif how == "altered":
+        flip(file, 0.5)
+    elif how == "foreign":
+        file.write_bytes(foreign.read_bytes())
+    elif how == "a folder":
+        file.unlink()
+        file.mkdir()
+
+
+@pytest.mark.parametrize("how", ["truncated", "altered"])
+def test_a_damaged_resume_file_is_named_and_the_run_starts_anew(monkeypatch, tiny_run, finished_run, tmp_path, how):
     interrupted(monkeypatch, tiny_run, tmp_path, after=2)
-    file = tmp_path / "results" / RESUME_FILE
-    file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=rf"{RESUME_FILE} is damaged: delete it"):
+    spoil(tmp_path / "results" / RESUME_FILE, how, tmp_path)
+    run = tiny_run(tmp_path)
+    assert any(f"{RESUME_FILE} is damaged" in line and line.endswith("starts anew") for line in run.log)
+    assert run.returned == finished_run.returned
+    assert_same_run(finished_run.folder, tmp_path)
+
+
+@pytest.mark.parametrize("how", ["missing", "truncated", "altered", "foreign"])
+def test_a_best_model_that_is_not_the_run_s_is_not_gone_on_from(monkeypatch, tiny_run, finished_run, tmp_path, how):
+    other = tiny_run(learning_rate=0.02, epochs=3)
+    interrupted(monkeypatch, tiny_run, tmp_path, after=2)
+    spoil(best_file(tmp_path), how, best_file(other.folder))
+    run = tiny_run(tmp_path)
+    told = [line for line in run.log if "-HetComp-" in line and ("starts anew" in line or "written again" in line)]
+    assert len(told) == 1, run.log
+    assert_same_run(finished_run.folder, tmp_path)
+    assert run.returned == finished_run.returned
+
+
+@pytest.mark.parametrize("how", ["missing", "altered", "foreign"])
+def test_a_best_model_that_changes_before_the_test_is_not_reported(monkeypatch, tiny_run, finished_run, tmp_path, how):
+    other = tiny_run(learning_rate=0.02, epochs=3)
+    fit = DistillingTrainer.fit
+
+    def spoiling(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        result = fit(self, *arguments, **keywords)
+        spoil(Path(self.saved_model_file), how, best_file(other.folder))
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DistillingTrainer, "fit", spoiling)
+        with pytest.raises(DamagedFileError, match="the same command trains it again"):
+            tiny_run(tmp_path)
+    assert not (tmp_path / "results" / "results.json").exists()
+    run = tiny_run(tmp_path)
+    assert run.returned == finished_run.returned
+
+
+def test_no_flipped_byte_changes_a_result_in_silence(monkeypatch, tiny_run, finished_run, tmp_path):
+    """Every flip of a bit in a checkpoint is found, or changes nothing of what is read."""
+    interrupted(monkeypatch, tiny_run, tmp_path, after=2)
+    for file in (tmp_path / "results" / RESUME_FILE, best_file(tmp_path)):
+        content = file.read_bytes()
+        before = read_checkpoint(file)
+        found = 0
+        for number in range(100):
+            flip(file, number / 99)
+            try:
+                read = read_checkpoint(file)
+            except DamagedFileError:
+                found += 1
+            else:
+                assert differences(before, read) == []
+            file.write_bytes(content)
+        assert found > 50
+
+
+def test_a_second_process_waits_for_the_first_and_says_so(tmp_path, caplog):
+    file = tmp_path / ".lock"
+    holding = f"""
+from pathlib import Path
+from recbole_hetcomp.locks import Lock
+with Lock(Path({str(file)!r}), "run one"):
+    print("held", flush=True)
+    input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", holding], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        lock = Lock(file, "run one")
+        with pytest.raises(BusyError, match=rf"run one: process {process.pid} on .* works on it"):
+            lock.acquire(wait=False)
+        threading.Timer(0.5, process.send_signal, [signal.SIGKILL]).start()  # a kill frees it
+        with caplog.at_level("WARNING"), lock:
+            assert f"run one: waiting, process {process.pid} on " in caplog.text
+    assert not (tmp_path / ".lock.holder").exists()
+
+
+def test_a_run_s_files_are_locked_until_it_has_reported(monkeypatch, tiny_run, finished_run, tmp_path):
+    seen: list[str] = []
+    report = DistillingTrainer.report
+    asking = "import sys; from pathlib import Path; from recbole_hetcomp.locks import Lock; \
+Lock(Path(sys.argv[1]), 'it').acquire(wait=False)"
+
+    def free(place: Path) -> bool:
+        asked = subprocess.run([sys.executable, "-c", asking, str(place)], capture_output=True, text=True, check=False)
+        seen.append(asked.stderr)
+        return asked.returncode == 0
+
+    def reporting(self: Any, *arguments: Any) -> Any:
+        saved = Path(self.saved_model_file)
+        assert not free(saved.with_name(f".{saved.name}.lock"))
+        assert not free(tmp_path / "results" / ".lock")
+        return report(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DistillingTrainer, "report", reporting)
         tiny_run(tmp_path)
+    assert all("BusyError" in text for text in seen)
+    assert free(tmp_path / "results" / ".lock")
 
 
 def test_random_states_come_back():
