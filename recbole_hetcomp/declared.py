@@ -136,6 +136,11 @@ class Settings:
         return {name for name, declared in cls.declarations().items() if declared.place}
 
     @classmethod
+    def text_kinds(cls) -> dict[str, Any]:
+        """The type of each setting that holds a text."""
+        return {name: kind for name, kind in field_types(cls).items() if _holds_text(kind)}
+
+    @classmethod
     def read(cls: type[S], values: Any) -> S:
         """The settings from a mapping, or a RecBole Config, that has a value for each of them.
 

@@ -214,6 +214,7 @@ class Loss(Settings):
         None,
         "Factor on the student's scores in the losses (1 / temperature); None: as the backbone needs, 1 for most.",
         above=0,
+        at_most=1000,
     )
     rest_sample_num: Optional[int] = setting(
         None,

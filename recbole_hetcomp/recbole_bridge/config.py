@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,8 +16,10 @@ from recbole.utils.argument_list import dataset_arguments, evaluation_arguments,
 from recbole_hetcomp.declared import Settings, closest, convert, default, did_you_mean, field_types, suggestion
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden, data_root, is_plain, is_reviving
 from recbole_hetcomp.recbole_bridge.identity import place_keys
-from recbole_hetcomp.recbole_bridge.property_files import read_preset, read_properties
+from recbole_hetcomp.recbole_bridge.property_files import read_preset, read_properties, recbole_defaults
+from recbole_hetcomp.recbole_bridge.recbole_settings import check_model_settings, recbole_setting
 from recbole_hetcomp.recbole_bridge.registry import TEACHER, model_defaults, models_of_role, teacher_defaults
+from recbole_hetcomp.recbole_bridge.source import outside_code
 from recbole_hetcomp.settings import HetCompSettings, Run, Student, Training, score_elements
 
 _DATA = (set(dataset_arguments) | set(general_arguments) | set(evaluation_arguments)) - {"config_file"}
@@ -88,16 +90,29 @@ def _check_teachers(settings: HetCompSettings) -> None:
     known = models_of_role(TEACHER)
     for name in settings.teachers:
         if "." not in name and name not in known:
-            raise ValueError(f"unknown teacher {name!r}{did_you_mean(name, known)}")
-    for name in settings.teacher_config:
+            raise ValueError(f"unknown teacher {name!r}{_kind_of(name)}{did_you_mean(name, known)}")
+    for name, given in settings.teacher_config.items():
         if name not in settings.teachers:
-            raise ValueError(f"teacher_config names {name!r}{did_you_mean(name, settings.teachers)}")
+            if "." not in name and name not in known:
+                raise ValueError(f"teacher_config names {name!r}{did_you_mean(name, settings.teachers)}")
+            logging.getLogger().warning(f"teacher_config names {name}, which is no teacher of this run")
+        elif "." not in name:
+            _check_nested(f"teacher_config for {name}", name, given)
+
+
+def _kind_of(name: str) -> str:
+    """What a model of RecBole's is that is no general recommender; nothing where there is no such model."""
+    try:
+        kind = get_model(name).type
+    except (ValueError, AttributeError, ImportError):
+        return ""
+    return f": it is a {kind.name.lower()} model, and a general recommender is needed."
 
 
 def _check_backbone(name: str) -> None:
     known = models_of_role(TEACHER)
     if name not in known:
-        raise ValueError(f"unknown student_backbone {name!r}{did_you_mean(name, known)}")
+        raise ValueError(f"unknown student_backbone {name!r}{_kind_of(name)}{did_you_mean(name, known)}")
     if get_model(name).type == ModelType.TRADITIONAL:
         raise ValueError(
             f"student_backbone={name!r} is fitted in one step and cannot be distilled into; use e.g. 'BPR'"
@@ -105,10 +120,28 @@ def _check_backbone(name: str) -> None:
 
 
 def _check_student_config(config: Config, settings: HetCompSettings) -> None:
-    known = set(config.final_config_dict) | set(model_defaults(settings.student_backbone)) | _DATA
-    for key in settings.student_config:
-        if key not in known:
-            raise ValueError(f"student_config names {key!r}{suggestion(key, known)}, which nothing reads")
+    backbone = settings.student_backbone
+    _check_nested("student_config", backbone, settings.student_config, set(config.final_config_dict))
+    if settings.compare_no_kd:
+        _check_nested("no_kd_config", backbone, settings.no_kd_config, set(config.final_config_dict))
+
+
+def _check_nested(place: str, model: str, given: Mapping[str, Any], known: Iterable[str] = ()) -> None:
+    """Refuse settings of another model that it does not read, or that make no sense for it.
+
+    A model from outside may read what no property file names.
+
+    Raises:
+        ValueError, TypeError: names the place, the setting and the value.
+    """
+    defaults = {**recbole_defaults("overall"), **model_defaults(model), **teacher_defaults(model)}
+    all_known = set(defaults) | set(known) | _DATA
+    for key in given:
+        if key not in all_known and not recbole_setting(key):
+            hint = suggestion(key, all_known)
+            if hint or not outside_code(model):
+                raise ValueError(f"{place} names {key!r}, which nothing reads{hint}")
+    check_model_settings(place, given, defaults)
 
 
 def refuse_misspelt(config: Config, method: type[Settings] | None = None) -> None:
@@ -127,9 +160,11 @@ def refuse_misspelt(config: Config, method: type[Settings] | None = None) -> Non
     for key in config.external_config_dict:
         if key in known:
             continue
-        near = closest(key, ours, cutoff=0.75)
-        if near or key.lower().startswith("hetcomp"):
+        if closest(key, ours, cutoff=0.75) or key.lower().startswith("hetcomp"):
             raise ValueError(f"unknown setting {key!r}{did_you_mean(key, ours)}")
+        near = closest(key, known, cutoff=0.75)
+        if near:
+            raise ValueError(f"unknown setting {key!r}; did you mean {near!r}?")
         logging.getLogger().warning(f"setting {key!r} is read by nobody in this run")
 
 
@@ -226,7 +261,7 @@ def companion_config(config: Config, name: str, given: Mapping[str, Any], defaul
         made = Config(model=name, dataset=config["dataset"], config_dict={**kept, **defaults, **given})
     known = sorted(set(made.internal_config_dict) | set(defaults) | set(kept))
     for key in given:
-        if key not in known:
+        if key not in known and not recbole_setting(key) and not outside_code(name):
             hint = suggestion(key, known) or f". Allowed: {', '.join(known)}."
             raise ValueError(f"unknown setting {key!r} for {name}{hint}")
     own = getattr(get_model(name), "own_settings", None)

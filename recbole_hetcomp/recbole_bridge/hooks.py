@@ -19,8 +19,8 @@ from recbole_hetcomp.recbole_bridge import compat
 from recbole_hetcomp.recbole_bridge.checkpoint import revive
 from recbole_hetcomp.recbole_bridge.loaders import CatalogueEvalDataLoader
 from recbole_hetcomp.recbole_bridge.property_files import load_yaml
+from recbole_hetcomp.recbole_bridge.recbole_settings import as_given, check_recbole_settings, is_text
 from recbole_hetcomp.recbole_bridge.registry import registered, registration_of, teacher_defaults
-from recbole_hetcomp.values import read_literal
 
 
 def install() -> None:
@@ -33,6 +33,7 @@ def install() -> None:
     compat.apply(revive)
     _wrap(Config, "_load_internal_config_dict", _with_plugin_properties)
     _wrap(Config, "__init__", _with_configuration)
+    _wrap(Config, "_set_default_parameters", _with_checked_values)
     _wrap(Config, "_convert_config_dict", _without_execution)
     _wrap(Config, "_load_config_files", _with_checked_files)
     _wrap(recbole.data.utils, "get_dataloader", _with_plugin_loaders)
@@ -78,12 +79,24 @@ def _with_configuration(original: Callable) -> Callable:
     return initialise
 
 
+def _with_checked_values(original: Callable) -> Callable:
+    """What makes no sense is refused before RecBole, or a model, trips over it."""
+
+    @functools.wraps(original)
+    def set_defaults(self: Config) -> None:
+        check_recbole_settings(self.external_config_dict, self.final_config_dict, self.internal_config_dict)
+        original(self)
+
+    return set_defaults
+
+
 def _with_checked_files(original: Callable) -> Callable:
     """Config files are read by the one reader, and what cannot be read is named."""
 
     @functools.wraps(original)
     def load(self: Config, file_list: list[str] | None) -> dict[str, Any]:
-        return {key: value for file in file_list or () for key, value in load_yaml(Path(file)).items()}
+        found = {key: value for file in file_list or () for key, value in load_yaml(Path(file)).items()}
+        return {key: as_given(key, value) if is_text(key) else value for key, value in found.items()}
 
     return load
 
@@ -94,8 +107,7 @@ def _without_execution(original: Callable) -> Callable:
     @functools.wraps(original)
     def convert(self: Config, config_dict: dict[str, Any]) -> dict[str, Any]:
         for key, value in config_dict.items():
-            if isinstance(value, str):
-                config_dict[key] = read_literal(value)
+            config_dict[key] = as_given(key, value)
         return config_dict
 
     return convert

@@ -41,9 +41,9 @@ def load_yaml(file: Path) -> dict[str, Any]:
     return content
 
 
-def recbole_defaults(name: str) -> dict[str, Any]:
-    """RecBole's own defaults of one of its models; empty where it has none."""
+def recbole_defaults(*parts: str) -> dict[str, Any]:
+    """RecBole's own property file, e.g. of one of its models (``"model", "BPR"``); empty where it has none."""
     import recbole
 
-    file = Path(recbole.__file__).parent / "properties" / "model" / f"{name}.yaml"
+    file = (Path(recbole.__file__).parent / "properties").joinpath(*parts[:-1], parts[-1] + ".yaml")
     return load_yaml(file) if file.is_file() else {}

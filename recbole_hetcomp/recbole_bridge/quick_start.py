@@ -12,7 +12,8 @@ from recbole.utils import get_model
 
 from recbole_hetcomp.declared import suggestion
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden, devices_kept
-from recbole_hetcomp.recbole_bridge.registry import general_models
+from recbole_hetcomp.recbole_bridge.config import refuse_misspelt
+from recbole_hetcomp.recbole_bridge.registry import general_models, registration_of
 
 
 def run(
@@ -79,7 +80,12 @@ def build_config(
         KeyError: neither arguments, files nor settings name a model and a data set.
     """
     with command_line_hidden(), devices_kept():
-        return Config(model, dataset, list(config_files) or None, dict(settings or {}))
+        config = Config(model, dataset, list(config_files) or None, dict(settings or {}))
+    if registration_of(config) is None:  # a model of the plugin has looked itself
+        refuse_misspelt(config)
+    if (config["nproc"] or 1) != 1:
+        raise ValueError(f"nproc={config['nproc']} is not allowed: the commands work in one process, 1")
+    return config
 
 
 def check_run(model: str, dataset: str, config_files: Sequence[str], settings: Mapping[str, Any]) -> None:

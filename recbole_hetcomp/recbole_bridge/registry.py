@@ -123,7 +123,7 @@ def teacher_defaults(name: str) -> dict[str, Any]:
 
 def model_defaults(name: str) -> dict[str, Any]:
     """Defaults of a model run by itself: RecBole's own, or the plugin's for its models."""
-    return recbole_defaults(name) or teacher_defaults(name)
+    return recbole_defaults("model", name) or teacher_defaults(name)
 
 
 def general_models() -> list[str]:
