@@ -65,6 +65,7 @@ setup(
         "click>=8.1",
         "safetensors>=0.4",
         "filelock>=3.4",
+        "joblib>=1.3",
         "matplotlib>=3.8",
         "jinja2>=3",
         "statsmodels>=0.13.5",

@@ -55,6 +55,14 @@ class Interactions:
         return self.active.nonzero().flatten()
 
     @property
+    def ranked_users(self) -> Tensor:
+        """Ids of the users whose rankings are kept, ascending: all but padding.
+
+        A split by time may leave a user without training items; a teacher ranks the catalogue for them all the same.
+        """
+        return torch.arange(1, self.n_users)
+
+    @property
     def item_counts(self) -> Tensor:
         """Training interactions of each item, int64 [I]."""
         return torch.bincount(self.observed.values.long(), minlength=self.n_items)
@@ -75,4 +83,6 @@ def _fingerprint(dataset: Any, *parts: Ragged) -> str:
     for part in parts:
         digest.update(part.offsets.numpy().astype("<i8").tobytes())
         digest.update(part.values.numpy().astype("<i8").tobytes())
+    if bool((parts[0].lengths()[1:] == 0).any()):
+        digest.update(b"|rankings of users without training items")
     return digest.hexdigest()[:16]

@@ -14,6 +14,8 @@ import recbole.data.utils
 import recbole.quick_start
 import recbole.quick_start.quick_start as recbole_quick_start
 from recbole.config import Config
+from recbole.data.dataset import Dataset
+from recbole.utils import ModelType
 
 from recbole_hetcomp.recbole_bridge import compat
 from recbole_hetcomp.recbole_bridge.checkpoint import revive
@@ -36,9 +38,12 @@ def install() -> None:
     _wrap(Config, "_set_default_parameters", _with_checked_values)
     _wrap(Config, "_convert_config_dict", _without_execution)
     _wrap(Config, "_load_config_files", _with_checked_files)
+    _wrap(Dataset, "_load_feat", _with_ids)
+    _wrap(Dataset, "_change_feat_format", _in_exact_order)
     _wrap(recbole.data.utils, "get_dataloader", _with_plugin_loaders)
     _wrap(recbole_quick_start, "run_recboles", _in_spawned_processes)
     _wrap(recbole_quick_start, "get_trainer", _with_report)
+    _wrap(recbole_quick_start, "data_preparation", _with_all_parts)
     recbole.quick_start.run_recboles = recbole_quick_start.run_recboles  # the package's own reference to it
 
 
@@ -130,6 +135,59 @@ def _with_plugin_loaders(original: Callable) -> Callable:
         return original(config, phase)
 
     return get_dataloader
+
+
+def _with_ids(original: Callable) -> Callable:
+    """An id that RecBole would read as none, and make its padding user or item, is refused with its line."""
+
+    @functools.wraps(original)
+    def load(self: Dataset, filepath: str, source: Any) -> Any:
+        frame = original(self, filepath, source)
+        for field in (self.uid_field, self.iid_field):
+            if frame is None or field not in frame or not frame[field].isna().any():
+                continue
+            line = int(frame[field].isna().to_numpy().argmax()) + 2
+            raise ValueError(
+                f"{filepath}, line {line}: {field} is empty, or a word such as NA, nan, null or None, which RecBole "
+                "reads as no id; give it another name"
+            )
+        return frame
+
+    return load
+
+
+def _in_exact_order(original: Callable) -> Callable:
+    """Interactions are in the order of their times before RecBole narrows these to float32, where seconds get lost.
+
+    RecBole's own sorting by time, which is stable, then leaves equal ones as they are.
+    """
+
+    @functools.wraps(original)
+    def change(self: Dataset) -> None:
+        by_time = self.config["eval_args"]["order"] == "TO" or self.config["MODEL_TYPE"] == ModelType.SEQUENTIAL
+        if by_time and self.benchmark_filename_list is None and self.time_field in self.inter_feat:
+            self.inter_feat.sort_values(self.time_field, kind="stable", inplace=True, ignore_index=True)
+        original(self)
+
+    return change
+
+
+def _with_all_parts(original: Callable) -> Callable:
+    """What ends with a table needs a test part with users in it; known before anything is trained."""
+
+    @functools.wraps(original)
+    def prepare(config: Config, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        parts = original(config, dataset, *args, **kwargs)
+        entry = registration_of(config)
+        if entry is not None and hasattr(entry.model, "configure") and not (parts[1] and parts[2]):
+            which = "validation" if not parts[1] else "test"
+            raise ValueError(
+                f"the {which} part of {config['dataset']} is empty: eval_args={config['eval_args']} leaves it no "
+                "interaction"
+            )
+        return parts
+
+    return prepare
 
 
 def _with_report(original: Callable) -> Callable:

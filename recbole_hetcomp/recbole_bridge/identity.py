@@ -12,7 +12,7 @@ from recbole.config import Config
 from recbole.utils.argument_list import dataset_arguments
 
 from recbole_hetcomp.recbole_bridge.checkpoint import is_plain
-from recbole_hetcomp.recbole_bridge.source import outside_code
+from recbole_hetcomp.recbole_bridge.source import contents_of_files, outside_code
 from recbole_hetcomp.settings import HetCompSettings
 
 # RecBole's keys that say where and how loudly a run works, not what it computes; of ours the declaration says so.
@@ -62,8 +62,29 @@ def training_identity(config: Config) -> dict[str, Any]:
         if (key not in skipped and is_plain(value) and not key.endswith("neg_sample_args"))
         or key == "train_neg_sample_args"
     }
-    code = outside_code(config["model"])
-    return {**found, "code": code} if code else found
+    return {**found, **_unusual(config), **_from_outside(config, found)}
+
+
+def _unusual(config: Config) -> dict[str, Any]:
+    """What decides numbers and stood in no key at first: named only where it is not as it nearly always is.
+
+    So what was stored before is still found. The validation's mode and its rounding decide which epoch is the best one;
+    with workers, batches are drawn in another order.
+    """
+    usual = {"worker": 0, "metric_decimal_place": 6, "valid_mode": "full"}
+    modes = config["eval_args"]["mode"]
+    found = {
+        "worker": config["worker"],
+        "metric_decimal_place": config["metric_decimal_place"],
+        "valid_mode": modes if isinstance(modes, str) else modes["valid"],
+    }
+    return {key: value for key, value in found.items() if value != usual[key]}
+
+
+def _from_outside(config: Config, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Code from outside, and the content of files that the settings name."""
+    code, files = outside_code(config["model"]), contents_of_files(settings)
+    return {**({"code": code} if code else {}), **({"files": files} if files else {})}
 
 
 def run_key(config: Config, fingerprint: str, companions: Sequence[Mapping[str, Any]]) -> str:

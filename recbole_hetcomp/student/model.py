@@ -21,6 +21,7 @@ from recbole_hetcomp.recbole_bridge.config import (
 )
 from recbole_hetcomp.recbole_bridge.scoring import all_item_scores, clear_cache, pair_scores, ranks_by_pairs
 from recbole_hetcomp.student.backbones import adapter_of
+from recbole_hetcomp.teachers.planned import check_evaluation
 from recbole_hetcomp.teachers.protocol import outside_teachers
 
 
@@ -55,6 +56,7 @@ class DistilledStudent(GeneralRecommender):
         """Check the settings when a Config is built, and make RecBole's loader the one that the backbone needs."""
         settings = checked_settings(config, cls.own_settings)
         if not is_reviving():
+            check_evaluation(config, settings)
             outside_teachers(settings)
         backbone = get_model(settings.student_backbone)
         if hasattr(backbone, "input_type"):

@@ -8,6 +8,7 @@ from recbole_hetcomp.recbole_bridge.checkpoint import checkpoint_content, is_rev
 from recbole_hetcomp.recbole_bridge.config import checked_settings, run_defaults, settings_for
 from recbole_hetcomp.teachers.imported_ranking import ImportedRanking, ListsTrainer
 from recbole_hetcomp.teachers.knowledge import gather_knowledge
+from recbole_hetcomp.teachers.planned import check_evaluation
 from recbole_hetcomp.teachers.protocol import outside_teachers
 
 
@@ -31,6 +32,7 @@ class TeacherEnsemble(ImportedRanking):
         """Check the settings when a Config is built."""
         settings = checked_settings(config)
         if not is_reviving():
+            check_evaluation(config, settings)
             outside_teachers(settings)
 
 

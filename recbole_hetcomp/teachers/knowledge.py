@@ -147,7 +147,7 @@ def ensemble_lists(
         budget: elements of one intermediate matrix; changes no list.
 
     Returns:
-        Item ids, best first, int32 [U, L]; rows of users without training items are all ``PAD``. L is S and the most
+        Item ids, best first, int32 [U, L]; the padding user's row is all ``PAD``. L is S and the most
         validation items that any user has, or the sum of K' where that is less: no S of what is left lies behind.
     """
     trajectories = MappedTensors(teachers)
@@ -155,7 +155,7 @@ def ensemble_lists(
     left_out = int((data.served.lengths() - data.observed.lengths()).max())
     length = min(sum(trajectory.shape[2] for trajectory in trajectories), served_length + left_out)
     lists = torch.full((data.n_users, length), PAD, dtype=torch.int32)
-    for users in data.users.split(max(1, budget // length)):
+    for users in data.ranked_users.split(max(1, budget // length)):
         items, _ = taught_unobserved(trajectories, last.expand(len(users), -1), users, length, consensus, budget)
         lists[users] = items.int()
     return lists

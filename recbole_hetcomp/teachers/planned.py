@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,50 @@ class PlannedTeacher:
         }
 
 
+def check_evaluation(config: Config, settings: HetCompSettings) -> None:
+    """Refuse an evaluation in which the rows of a run's table could not be computed alike.
+
+    Teachers, ensemble and the student alone are known by their top lists over all items, which hold neither sampled
+    candidates nor what lies behind them.
+
+    Raises:
+        ValueError: names the setting, its value and what is allowed.
+    """
+    arguments = config["eval_args"]
+    for phase, mode in arguments["mode"].items():
+        if mode != "full":
+            raise ValueError(
+                f"eval_args.mode={mode!r} for {phase} is not allowed: full; teachers are known by their top lists over "
+                "all items, and sampled candidates are not all in them"
+            )
+    if not needs_lists_only(config):
+        raise ValueError(
+            f"metrics={config['metrics']} is not allowed: they need more than top lists, and of the teachers these are "
+            "all there is"
+        )
+    if config["repeatable"]:
+        raise ValueError("repeatable=True is not allowed: a recommended item is one that the user has not had")
+    longest = max(config["topk"])
+    if 2 * longest > settings.K_prime:  # validation items are taken out of the stored lists
+        raise ValueError(
+            f"topk={config['topk']} is too long for the teachers' stored lists of K_prime={settings.K_prime} items, "
+            f"half of which may be validation items: at most {settings.K_prime // 2}, or K_prime of at least {2 * longest}"
+        )
+    if not config["benchmark_filename"]:
+        _check_parts(arguments["split"] or {})
+
+
+def _check_parts(split: Mapping[str, Any]) -> None:
+    """Refuse a split without a validation or a test part."""
+    shares = split.get("RS")
+    if shares is not None and (len(shares) < 3 or min(shares) <= 0):
+        raise ValueError(
+            f"eval_args.split.RS={list(shares)} is not allowed: three shares above 0, for training, validation and test"
+        )
+    if split.get("LS", "valid_and_test") != "valid_and_test":
+        raise ValueError(f"eval_args.split.LS={split['LS']!r} is not allowed: valid_and_test; both parts are needed")
+
+
 def planned_teachers(config: Config, settings: HetCompSettings) -> list[PlannedTeacher]:
     """The run's teachers. Builds every Config, so that bad settings show before any training.
 
@@ -60,10 +105,6 @@ def planned_teachers(config: Config, settings: HetCompSettings) -> list[PlannedT
         ValueError: a teacher cannot be imported, or a setting of one is not allowed.
     """
     total, outside = len(settings.teachers), outside_teachers(settings)
-    if outside and not needs_lists_only(config):
-        raise ValueError(
-            f"metrics={config['metrics']} need more than top lists; of {sorted(outside)[0]!r} these are all there is"
-        )
     return [
         PlannedTeacher(
             label=name,

@@ -12,7 +12,7 @@ from recbole.config import Config
 from recbole.model.abstract_recommender import AbstractRecommender
 
 from recbole_hetcomp.data.interactions import Interactions
-from recbole_hetcomp.recbole_bridge.source import code_of
+from recbole_hetcomp.recbole_bridge.source import code_of, contents_of_files
 from recbole_hetcomp.settings import HetCompSettings
 from recbole_hetcomp.teachers.recorder import SnapshotRecorder
 from recbole_hetcomp.trajectories import Trajectory
@@ -90,7 +90,9 @@ class OutsideTeacher:
 
     def identity(self, config: Config) -> dict[str, Any]:
         """All that decides its rankings besides the data and what is kept of them."""
+        files = contents_of_files(self.settings)
         return {
+            **({"files": files} if files else {}),
             "teacher": self.path,
             "settings": dict(self.settings),
             "code": self.code,

@@ -202,24 +202,24 @@ class SnapshotRecorder:
         if best:
             self.best, self.served = score, rankings.served
         unobserved = rankings.lists[:, : self.length].clone()
-        unobserved[~self.data.active] = PAD
+        unobserved[0] = PAD
         self.spool.append(epoch, score, unobserved, rankings.observed_ranks)
         return best
 
     def _rank_now(self, model: nn.Module) -> Rankings:
         was_training = model.training
         model.eval()
-        rankings = self._rank(model_scores(model, self.data.n_items), self.length, self.data.users)
+        rankings = self._rank(model_scores(model, self.data.n_items), self.length, self.data.ranked_users)
         model.train(was_training)
         return rankings
 
     def _rank(self, score: Scores, length: int, also: Tensor) -> Rankings:
-        """Score the active users, and some others, once."""
+        """Score all users, and some others, once."""
         data = self.data
         lists = torch.full((data.n_users, length), PAD, dtype=torch.int32)
         served = torch.full((data.n_users, self.served_length), PAD, dtype=torch.int32)
         ranks = torch.zeros(data.observed.values.shape[0], dtype=torch.int32)
-        for users in torch.cat([data.users, also]).unique().split(users_at_once(data.n_items, self.budget)):
+        for users in torch.cat([data.ranked_users, also]).unique().split(users_at_once(data.n_items, self.budget)):
             scores = score(users)
             positions = data.observed.positions(users)
             observed = take_padded(data.observed.values, positions).to(scores.device)
@@ -228,7 +228,7 @@ class SnapshotRecorder:
             best = top_k(scores, max(length, self.served_length + _SPARE))
             lists[users] = best[:, :length].int().cpu()
             served[users] = self._less_later(scores, users, best.cpu()).int()
-        served[~data.active] = PAD
+        served[0] = PAD
         return Rankings(lists, ranks, served)
 
     def _less_later(self, scores: Tensor, users: Tensor, best: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import joblib
+
 import recbole_hetcomp
 from recbole_hetcomp.extensions import VARIABLE
 
@@ -60,7 +62,7 @@ def ray_cluster(address: str | None = None, dashboard: bool = False) -> Iterator
         with importable(), on_loopback():
             ray.init(
                 address="local",  # Ray would join whatever cluster runs on this machine
-                num_cpus=os.cpu_count(),
+                num_cpus=joblib.cpu_count(),  # those that this process may use: affinity, a container's share
                 include_dashboard=dashboard,
                 log_to_driver=False,
                 object_store_memory=OBJECT_STORE_BYTES,

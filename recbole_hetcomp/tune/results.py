@@ -94,8 +94,11 @@ def _last_line(file: str | None) -> str:
 
 
 def best_of(records: Iterable[Record], bigger: bool) -> Record | None:
-    """The trial with the best validation score, the first of equal ones; None where none was validated."""
-    known = [record for record in records if not math.isnan(record.objective)]
+    """The trial with the best validation score, the first of equal ones; None where none was validated.
+
+    A failed trial is none: what it would have become is not known.
+    """
+    known = [record for record in records if record.status != "failed" and not math.isnan(record.objective)]
     sign = -1.0 if bigger else 1.0
     return min(known, key=lambda record: (sign * record.objective, record.trial), default=None)
 

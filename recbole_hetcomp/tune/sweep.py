@@ -17,7 +17,7 @@ from recbole_hetcomp.tune.report import write_report
 from recbole_hetcomp.tune.results import ENDED, Record, best_of, table, with_test, write_best, write_table
 from recbole_hetcomp.tune.schedulers import known_points, scheduler, searcher
 from recbole_hetcomp.tune.space import random_points
-from recbole_hetcomp.tune.sweep_plan import OBJECTIVE, SweepPlan, check_free, save_plan
+from recbole_hetcomp.tune.sweep_plan import OBJECTIVE, TRIALS, SweepPlan, check_free, save_plan
 from recbole_hetcomp.tune.teachers import TeacherJob, has_teachers, needed_teachers, train_teachers
 from recbole_hetcomp.tune.trial import MODEL_FOLDER, Job, evaluate_model, train_trial
 from recbole_hetcomp.tune.trial_trainer import ValidationDiffersError
@@ -138,7 +138,10 @@ def _run_trials(plan: SweepPlan, say: Say) -> tuple[list[Record], Any]:
     if _begun(path):
         say(f"trials: going on with those in {path}")
         tuner = tune.Tuner.restore(path, trainable=trainable, resume_unfinished=True)
-        keeper = _restored_keeper(tuner) or keeper
+        restored = _restored_keeper(tuner)
+        if restored is not None:
+            keeper = restored
+            keeper.folder = plan.options.folder  # the sweep may have been moved
     else:
         tuner = _new_tuner(plan, trainable, keeper, storage, name, api)
     started = time.monotonic()
@@ -165,7 +168,7 @@ def _begun(path: str) -> bool:
 def _place(options: SweepOptions) -> tuple[str, str]:
     """Ray's storage path and the sweep's folder in it."""
     if options.storage is None:
-        return str(options.folder), "trials"
+        return str(options.folder), TRIALS
     return options.storage_path, options.folder.name
 
 
@@ -268,7 +271,10 @@ def _say_result(plan: SweepPlan, records: Sequence[Record], best: Record | None,
     for record in records:
         if record.error:
             say(f"trial {record.trial} failed: {record.error}")
-    if best is None:
+    failed = [record for record in records if record.status == "failed"]
+    if failed and len(failed) == len(records):
+        say(f"all {len(records)} trials have failed: {failed[0].error}")
+    elif best is None:
         say("no trial was validated")
     else:
         say(f"best: trial {best.trial}, validation {plan.metric} {best.objective:.6f}, {dict(best.point)}")

@@ -20,6 +20,7 @@ from recbole_hetcomp.tune.space import Parameter, Space, read_space, shipped_spa
 from recbole_hetcomp.tune.trial import Job
 
 PLAN = "sweep.json"
+TRIALS = "trials"  # folder of the trials beside it
 OBJECTIVE = "objective"  # the best validation score so far
 _PATHS = ("store_dir", "dataset_save_path", "dataloaders_save_path")
 
@@ -154,13 +155,14 @@ def load_plan(folder: Path, **changed: Any) -> SweepPlan:
 
 
 def check_free(plan: SweepPlan) -> None:
-    """Refuse an output folder that holds a sweep.
+    """Refuse an output folder that holds a sweep, of which a trial has begun.
 
     Raises:
         FileExistsError: it does.
     """
     folder = plan.options.folder
-    if (folder / PLAN).exists():
+    begun = plan.options.storage is not None or any((folder / TRIALS).glob("*/"))
+    if begun and (folder / PLAN).exists():
         raise FileExistsError(f"{folder} holds a sweep already: --resume goes on with it; or give another --output")
 
 

@@ -27,7 +27,15 @@ from recbole_hetcomp.tune.trial_trainer import Revalidated, ValidationDiffersErr
 MODEL_FOLDER = "model"
 FINISHED_FILE = "finished.json"
 LAST_FILE = "last.json"
+FAILED_FILE = "failed.json"
 LOG_FILE = "trial.log"
+
+
+_DETERMINISTIC = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+
+
+class TrialFailedError(RuntimeError):
+    """A trial would fail again as it did before; the message is that of its first error."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,7 @@ def train_trial(config: dict[str, Any], job: Job) -> None:
     if ended is not None:
         ray_api.report(ended)
         return
+    _refuse_again(trial / FAILED_FILE)
     _restore(folder)
     use_threads(job.cpus)
     last: dict[str, Any] = {}
@@ -104,13 +113,24 @@ def train_trial(config: dict[str, Any], job: Job) -> None:
     store = Path(job.settings.get("store_dir") or ".")
     mirror.fetch(job.store_uri, store)
     with logging_to(trial / LOG_FILE), trainers_with(observing, folder=folder, tell=tell):
-        _run(job, {**job.at(config), **places})
+        try:
+            _run(job, {**job.at(config), **places})
+        except _DETERMINISTIC as error:
+            write_json(trial / FAILED_FILE, {"error": f"{type(error).__name__}: {error}"})
+            raise
     mirror.publish(job.store_uri, store)
     if not last:
         last.update(_remembered(folder))
     last.update(finished=True)
     write_json(finished, last)
     ray_api.report(last)
+
+
+def _refuse_again(file: Path) -> None:
+    """Ray tries a failed trial again, which helps where a worker or a node was lost; the same error comes again."""
+    failed = find_json(file)
+    if failed is not None:
+        raise TrialFailedError(failed["error"])
 
 
 def _restore(folder: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -182,8 +183,31 @@ def _frame(records: Records, with_times: bool) -> pd.DataFrame:
         "item_id:token": records.item_ids[records.items],
     }
     if with_times and records.timestamps is not None:
-        columns["timestamp:float"] = records.timestamps
+        columns["timestamp:float"] = exact_times(records.timestamps)
     return pd.DataFrame(columns)
+
+
+def exact_times(times: np.ndarray) -> np.ndarray:
+    """Times that keep their order where they are read as float32, as RecBole does: offsets from the first, or ranks.
+
+    Args:
+        times: as the raw file gives them, [n].
+
+    Returns:
+        What is written, [n]: seconds since the first where float32 tells them apart, otherwise 0, 1, 2 … in the
+        order of the times.
+
+    >>> exact_times(np.array([874965758.0, 874965759.0, 874965758.0])).tolist()
+    [0, 1, 0]
+    >>> exact_times(np.array([0.0, 1e9, 1e9 + 1])).tolist()
+    [0, 1, 2]
+    """
+    distinct, ranks = np.unique(times, return_inverse=True)
+    offsets = distinct - distinct[0]
+    if np.array_equal(offsets, offsets.astype(np.int64)):
+        offsets = offsets.astype(np.int64)
+    kept = len(np.unique(offsets.astype(np.float32))) == len(distinct)
+    return offsets[ranks] if kept else ranks
 
 
 def _write_frame(path: Path, frame: pd.DataFrame) -> Path:
