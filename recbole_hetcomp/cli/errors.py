@@ -5,6 +5,7 @@ done                    0
 failed                  1  what had begun did not end well
 wrong call              2  refused before anything ran: an option, a setting, a file, a config
 interrupted           130  Ctrl-C
+terminated            143  SIGTERM, which ends a command as Ctrl-C does
 ====================  ===  =======================================================================
 
 A message is one line on stderr, ``error: …``. With ``--state=DEBUG`` the traceback stands before it. Errors of other
@@ -23,8 +24,9 @@ import yaml
 
 from recbole_hetcomp.cli.overrides import joined
 from recbole_hetcomp.extensions import ExtensionError, place_in_extension
+from recbole_hetcomp.signals import ending_in_order, interrupted_status
 
-DONE, FAILED, WRONG_CALL, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, WRONG_CALL = 0, 1, 2
 _EXPECTED = (ValueError, TypeError, OSError, ImportError, NotImplementedError)
 _REFUSALS = (*_EXPECTED, KeyError, yaml.YAMLError)  # RecBole's Config raises KeyError where no model is named
 
@@ -66,10 +68,11 @@ def guarded(command: click.Command, program: str, argv: Sequence[str] | None) ->
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return command.main(words, prog_name=program, standalone_mode=False) or DONE
+        with ending_in_order():
+            return command.main(words, prog_name=program, standalone_mode=False) or DONE
     except (click.Abort, KeyboardInterrupt):
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+        print("\ninterrupted: what is finished is kept, the same command goes on", file=sys.stderr)
+        return interrupted_status()
     except click.ClickException as error:
         if isinstance(error, click.UsageError) and error.ctx is not None:
             print(error.ctx.get_usage(), file=sys.stderr)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import click
 
 from recbole_hetcomp.cli import options
 from recbole_hetcomp.cli.errors import DONE, checking
@@ -34,7 +37,11 @@ def train(model: str, dataset: str, config_files: Sequence[str], settings: Mappi
     from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
 
     with checking():
-        quick_start.check_run(model, dataset, config_files, settings)
+        config = quick_start.check_run(model, dataset, config_files, settings)
+    shown = {} if sys.stderr.isatty() or "show_progress" in config.external_config_dict else {"show_progress": False}
     with command_line_hidden():
-        quick_start.run(model, dataset, list(config_files) or None, dict(settings))
+        result = quick_start.run(model, dataset, list(config_files) or None, {**settings, **shown})
+    if not quick_start.reports(model):
+        cells = " | ".join(f"{name} {value}" for name, value in result["test_result"].items())
+        click.echo(f"{model} on {dataset} (test split): {cells}")
     return DONE

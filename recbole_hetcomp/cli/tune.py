@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from recbole_hetcomp.cli import options
-from recbole_hetcomp.cli.errors import DONE, FAILED, INTERRUPTED, checking
+from recbole_hetcomp.cli.errors import DONE, FAILED, checking
+from recbole_hetcomp.signals import interrupted_status
 from recbole_hetcomp.tune.options import SweepOptions
 
 
@@ -57,7 +58,7 @@ def tune(
         result = run_sweep(plan, resume=resume, say=click.echo)
     except KeyboardInterrupt:
         click.echo(f"interrupted: hetcomp tune --resume --output {output} goes on")
-        return INTERRUPTED
+        return interrupted_status()
     if not result.complete:
-        return INTERRUPTED
+        return interrupted_status()
     return FAILED if result.best is None else DONE

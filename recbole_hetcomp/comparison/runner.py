@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import signal
-import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import yaml
@@ -30,8 +26,7 @@ from recbole_hetcomp.comparison.plan_file import read_plan
 from recbole_hetcomp.comparison.processes import Processes
 from recbole_hetcomp.files import versions, write_text_whole, write_whole
 from recbole_hetcomp.recbole_bridge.registry import registered
-
-INTERRUPTED = 130
+from recbole_hetcomp.signals import ending_in_order, interrupted_status
 
 
 def run_benchmark(
@@ -78,11 +73,11 @@ def run_grid(grid: Grid, output: str | Path, command: str, dry_run: bool = False
         return _report(grid, root)
     benchmark = Benchmark(grid, root)
     try:
-        with _terminated_as_interrupted():
+        with ending_in_order():
             benchmark.run()
     except KeyboardInterrupt:
         print(f"\ninterrupted: the same command goes on with {root}")
-        return INTERRUPTED
+        return interrupted_status()
     failed = benchmark.write_failures()
     status = _report(grid, root)
     for line in failed:
@@ -277,20 +272,3 @@ def _report(grid: Grid, root: Path) -> int:
     write_report(root, metric=(grid.plan.metric or grid.plan.settings["valid_metric"]).lower())
     print(f"report written to {root / 'report.md'} and {root / 'report.html'}")
     return 0
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM as Ctrl-C, so that the cells' processes end with the benchmark."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -81,6 +81,15 @@ def silence_grad_scaler_warning() -> None:
         warnings.filterwarnings("ignore", message=r".*torch\.cuda\.amp\.GradScaler.*", category=FutureWarning)
 
 
+def silence_chained_assignment_warning() -> None:
+    """Hide what pandas 2 says of RecBole's ``feat[field].fillna(..., inplace=True)``, which works there.
+
+    Reason: RecBole's ``Dataset`` is written for pandas 1; with pandas 2 every run would open with these warnings.
+    """
+    message = "A value is trying to be set on a copy of a DataFrame or Series through chained assignment"
+    warnings.filterwarnings("ignore", message=message, category=FutureWarning)
+
+
 def silence_pkg_resources_warning() -> None:
     """Hide the notice that Ray's first import prints.
 
@@ -95,3 +104,4 @@ def apply(revive: Callable[[dict], dict]) -> None:
     """Apply every shim that this machine's libraries need. Harmless when called again."""
     load_recbole_checkpoints(revive)
     silence_grad_scaler_warning()
+    silence_chained_assignment_warning()

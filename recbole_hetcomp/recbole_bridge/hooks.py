@@ -6,6 +6,7 @@ Models and trainers need none of this (``registry``); property files, loaders, c
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def install() -> None:
     _wrap(recbole_quick_start, "run_recboles", _in_spawned_processes)
     _wrap(recbole_quick_start, "get_trainer", _with_report)
     _wrap(recbole_quick_start, "data_preparation", _with_all_parts)
+    _wrap(recbole_quick_start, "init_logger", _with_short_opening)
     recbole.quick_start.run_recboles = recbole_quick_start.run_recboles  # the package's own reference to it
 
 
@@ -188,6 +190,25 @@ def _with_all_parts(original: Callable) -> Callable:
         return parts
 
     return prepare
+
+
+def _with_short_opening(original: Callable) -> Callable:
+    """All settings of a run go into RecBole's log file; a terminal shows them where it is to show everything."""
+
+    @functools.wraps(original)
+    def init(config: Config) -> None:
+        original(config)
+        if config["state"] == "DEBUG":
+            return
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+                handler.addFilter(_no_settings)
+
+    return init
+
+
+def _no_settings(record: logging.LogRecord) -> bool:
+    return not isinstance(record.msg, (Config, list))  # RecBole logs its Config and sys.argv as they are
 
 
 def _with_report(original: Callable) -> Callable:

@@ -13,7 +13,7 @@ from recbole.utils import get_model
 from recbole_hetcomp.declared import suggestion
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden, devices_kept
 from recbole_hetcomp.recbole_bridge.config import refuse_misspelt
-from recbole_hetcomp.recbole_bridge.registry import general_models, registration_of
+from recbole_hetcomp.recbole_bridge.registry import general_models, registered, registration_of
 
 
 def run(
@@ -57,6 +57,12 @@ def load_data_and_model(model_file: str) -> tuple[Config, Any, Any, Any, Any, An
     return recbole.quick_start.load_data_and_model(model_file)
 
 
+def reports(model: str) -> bool:
+    """Whether a model's run ends with a table of its own."""
+    entry = registered().get(model)
+    return entry is not None and hasattr(entry.trainer, "report")
+
+
 def check_model(name: str) -> None:
     """Refuse a model that RecBole cannot find.
 
@@ -88,16 +94,19 @@ def build_config(
     return config
 
 
-def check_run(model: str, dataset: str, config_files: Sequence[str], settings: Mapping[str, Any]) -> None:
+def check_run(model: str, dataset: str, config_files: Sequence[str], settings: Mapping[str, Any]) -> Config:
     """Refuse what :func:`run` would refuse before it begins, with the same errors as :func:`build_config`.
 
     What the Config warns of is left to the run.
+
+    Returns:
+        The Config.
     """
     check_model(model)
     alone = {name: value for name, value in settings.items() if name != "local_rank"}  # which joins other processes
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        build_config(model, dataset, config_files, alone)
+        return build_config(model, dataset, config_files, alone)
     finally:
         logging.disable(before)

@@ -78,6 +78,38 @@ class Result:
             ]
         )
 
+    def in_words(self) -> list[str]:
+        """What the table means, a sentence each: against the ensemble, the student alone, the best teacher."""
+        student, metric = self.rows[-1], self.metric
+        own = student.test[metric]
+        ensemble = next((row for row in self.rows if row.role == "ensemble"), None)
+        alone = next((row for row in self.rows if row.role == "student" and row is not student), None)
+        teachers = [row for row in self.rows if row.role == "teacher"]
+        said = []
+        if ensemble is not None and ensemble.test[metric]:
+            size = ensemble.parameters / max(1, student.parameters)
+            smaller = f", with {size:,.0f} times fewer parameters" if size >= 2 else ""
+            said.append(
+                f"{student.name} keeps {own / ensemble.test[metric]:.1%} of the ensemble's {metric} "
+                f"({own:.4f} of {ensemble.test[metric]:.4f}){smaller}."
+            )
+        if alone is not None:
+            before = alone.test[metric]
+            change = (
+                "the teachers made no difference"
+                if own == before
+                else (f"the teachers {'brought' if own > before else 'cost'} it {abs(own - before):.4f}")
+            )
+            said.append(f"The same student trained alone has {before:.4f}: {change}.")
+        if teachers:
+            best = max(teachers, key=lambda row: row.test[metric])
+            relation = "above" if own > best.test[metric] else "not above"
+            said.append(
+                f"It is {relation} the best single teacher, {best.name} ({best.test[metric]:.4f}); this is one seed, "
+                "and another one differs by some thousandths."
+            )
+        return said
+
     def plain(self) -> dict[str, Any]:
         """The result as JSON data."""
         records = self.table().to_dict(orient="records")
@@ -100,14 +132,14 @@ class Result:
 
 
 def write_result(result: Result, folder: Path, logger: logging.Logger) -> None:
-    """Write ``results.json``, ``results.csv`` and ``curves.png`` and log the table.
+    """Write ``results.json``, ``results.csv`` and ``curves.png``, and print the table and what it means to stdout.
 
     Each file is written whole or not at all.
 
     Args:
         result: the result.
         folder: the run's folder.
-        logger: where the table is printed.
+        logger: where it is said that there is a result.
     """
     folder.mkdir(parents=True, exist_ok=True)
     table = result.table()
@@ -119,4 +151,6 @@ def write_result(result: Result, folder: Path, logger: logging.Logger) -> None:
     write_whole(folder / "curves.png", lambda path: draw_curves(result, path))
     shown = table.assign(share_of_ensemble=table["share_of_ensemble"].map("{:.1%}".format).replace("nan%", "–"))
     text = shown.to_markdown(index=False, floatfmt=".4f", tablefmt="github", intfmt=",")
-    logger.info(f"results on {result.dataset}, seed {result.seed} (test split):\n{text}\nwritten to {folder}")
+    title = f"results on {result.dataset}, seed {result.seed} (test split)"
+    logger.info(f"{title}: written to {folder}")
+    print(f"{title}:\n\n{text}\n", *result.in_words(), f"\nWritten to {folder}", sep="\n", flush=True)

@@ -141,7 +141,7 @@ class DistillingTrainer(Saving, ListEvaluation, Trainer):
 
         with tqdm(
             total=self.epochs, initial=self.start_epoch, desc=f"student {self.config['model']}", unit="epoch",
-            ncols=100, disable=not show_progress, leave=False,
+            ncols=100, disable=None if show_progress else True, leave=False,
         ) as self._bar:  # fmt: skip
             result = super().fit(
                 train_data,

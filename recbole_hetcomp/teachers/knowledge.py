@@ -19,6 +19,7 @@ from recbole_hetcomp.core import PAD, taught_unobserved
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.recbole_bridge.identity import run_key
 from recbole_hetcomp.settings import Consensus, HetCompSettings
+from recbole_hetcomp.teachers.estimate import plan_in_words
 from recbole_hetcomp.teachers.planned import PlannedTeacher, planned_student_alone, planned_teachers
 from recbole_hetcomp.teachers.pool import TeacherPool
 from recbole_hetcomp.trajectories import MappedTensors, Trajectory, TrajectoryStore, item_dtype, rank_dtype
@@ -97,7 +98,9 @@ def gather_knowledge(
     alone = planned_student_alone(config, settings) if with_no_kd else None
     store = TrajectoryStore(Path(settings.store_dir))
     _report_data(data, settings, valid_data._dataset)
-    _check_disk(store.root, data, planned)
+    _check_disk(store, data, [*planned, *([alone] if alone else [])])
+    if with_teachers:
+        logging.getLogger().info(plan_in_words(config["model"], planned, alone, store, data))
     pool = TeacherPool(
         data,
         train_data._dataset,
@@ -200,16 +203,19 @@ def _report_data(data: Interactions, settings: HetCompSettings, valid: Any) -> N
         )
 
 
-def _check_disk(root: Path, data: Interactions, planned: Sequence[PlannedTeacher]) -> None:
-    """Raise OSError unless what the store will keep fits on its disk."""
+def _check_disk(store: TrajectoryStore, data: Interactions, planned: Sequence[PlannedTeacher]) -> None:
+    """Raise OSError unless what the store will keep fits on its disk, with the validations of a model that trains.
+
+    Of these as many are counted as are kept; where early stopping comes late there may be more.
+    """
+    root = store.root
     per_item = item_dtype(data.n_items).itemsize
     per_rank = rank_dtype(int(data.observed.lengths().max())).itemsize
     ranks = per_rank * data.observed.values.shape[0]
-    needed = sum(
-        per_item * data.n_users * (teacher.snapshots * teacher.length + teacher.served_length)
-        + teacher.snapshots * ranks
-        for teacher in planned
-    )
+    missing = [one for one in planned if not store.path(data.fingerprint, one.label, one.identity).exists()]
+    snapshots = [one.snapshots * (per_item * data.n_users * one.length + ranks) for one in missing]
+    served = sum(per_item * data.n_users * one.served_length for one in missing)
+    needed = served + sum(snapshots) + max(snapshots, default=0)
     existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     if needed > free:

@@ -81,7 +81,7 @@ def check_evaluation(config: Config, settings: HetCompSettings) -> None:
     if 2 * longest > settings.K_prime:  # validation items are taken out of the stored lists
         raise ValueError(
             f"topk={config['topk']} is too long for the teachers' stored lists of K_prime={settings.K_prime} items, "
-            f"half of which may be validation items: at most {settings.K_prime // 2}, or K_prime of at least {2 * longest}"
+            f"half of which may be validation items: at most {settings.K_prime // 2}, or K_prime={2 * longest}"
         )
     if not config["benchmark_filename"]:
         _check_parts(arguments["split"] or {})

@@ -56,7 +56,12 @@ class RecBoleTeacher:
         loader = self._train_loader()
         trainer.recorder = recorder
         with tqdm(
-            total=trainer.epochs, desc=title, unit="epoch", ncols=100, disable=not self.show_progress, leave=False
+            total=trainer.epochs,
+            desc=title,
+            unit="epoch",
+            ncols=100,
+            disable=None if self.show_progress else True,
+            leave=False,
         ) as bar:
 
             def on_validation(epoch: int, score: float) -> None:

@@ -11,6 +11,7 @@ import joblib
 
 import recbole_hetcomp
 from recbole_hetcomp.extensions import VARIABLE
+from recbole_hetcomp.signals import handler_kept
 
 LOOPBACK = "127.0.0.1"
 OBJECT_STORE_BYTES = 256 * 2**20  # trajectories are mapped from files, so little goes through Ray's own store
@@ -53,13 +54,14 @@ def ray_cluster(address: str | None = None, dashboard: bool = False) -> Iterator
         return
     if address is not None:
         named = os.environ.get(VARIABLE)
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            runtime_env={"env_vars": {VARIABLE: named}} if named else None,  # workers there have their own environment
-        )
+        with handler_kept():
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                runtime_env={"env_vars": {VARIABLE: named}} if named else None,  # workers there have their own
+            )
     else:
-        with importable(), on_loopback():
+        with importable(), on_loopback(), handler_kept():
             ray.init(
                 address="local",  # Ray would join whatever cluster runs on this machine
                 num_cpus=joblib.cpu_count(),  # those that this process may use: affinity, a container's share

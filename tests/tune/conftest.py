@@ -33,7 +33,7 @@ def quick(tune_store: Path) -> Callable[..., dict[str, Any]]:
             "quality_weighting": 0.0,
             "epochs": 4,
             "eval_step": 2,
-            "K_prime": 50,
+            "K_prime": 100,
             "K": 50,
             "p": 1,
             "store_dir": str(tune_store),

@@ -16,7 +16,7 @@ MODELS = {
     "BPR": {"epochs": 4, "eval_step": 1, "train_batch_size": 16384, "eval_batch_size": 2**21},
     "MultiVAE": {"epochs": 4, "eval_step": 1, "train_neg_sample_args": None, "eval_batch_size": 2**21},
     "EASE": {},
-    "HetComp": {"epochs": 6, "eval_step": 2, "p": 1, "K": 50, "K_prime": 50, "compare_no_kd": False, "resume": True},
+    "HetComp": {"epochs": 6, "eval_step": 2, "p": 1, "K": 50, "K_prime": 100, "compare_no_kd": False, "resume": True},
 }
 
 
