@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 from typing import Any
 
 import torch
+from recbole.model.abstract_recommender import AbstractRecommender
 
 TRUST = "HETCOMP_TRUST_CHECKPOINTS"
 
@@ -47,6 +49,9 @@ class Unpickler(pickle.Unpickler):
             found = super().find_class(module, name)
             if isinstance(found, torch.dtype) or (isinstance(found, type) and name.endswith("Storage")):
                 return found
+        loaded = getattr(sys.modules.get(module), name, None)
+        if isinstance(loaded, type) and issubclass(loaded, AbstractRecommender):
+            return loaded  # a Config holds its model's class, also of a model that is not RecBole's
         if module.startswith(_CLASSES_OF):
             found = super().find_class(module, name)
             if isinstance(found, type) and found.__module__.startswith(_CLASSES_OF):

@@ -35,7 +35,14 @@ def of_recbole(model: str, **settings: Any) -> str:
 
 @pytest.mark.parametrize(
     ("model", "settings"),
-    [("BPR", {}), ("ItemKNN", {}), ("EASE", {}), ("LightGCN", {}), ("MultiVAE", {"train_neg_sample_args": None})],
+    [
+        ("BPR", {}),
+        ("CML", {}),
+        ("ItemKNN", {}),
+        ("EASE", {}),
+        ("LightGCN", {}),
+        ("MultiVAE", {"train_neg_sample_args": None}),
+    ],
 )
 def test_recboles_own_checkpoints_are_read(model, settings):
     file = of_recbole(model, **settings)
