@@ -60,6 +60,12 @@ def test_the_best_trial_is_chosen_by_validation():
     assert best_of([], bigger=True) is None
 
 
+def test_a_failed_trial_never_wins():
+    failed, sound = record("a", 0.9, "failed"), record("b", 0.1)
+    assert best_of([failed, sound], bigger=True) is sound
+    assert best_of([failed], bigger=True) is None
+
+
 def test_the_table_has_the_best_first_and_test_metrics_on_its_line_only(tmp_path):
     frame = table(with_test(RECORDS, "c", {"recall@50": 0.25}), "Recall@50", bigger=True)
     assert list(frame.trial) == ["c", "b", "a"]

@@ -1,0 +1,57 @@
+"""Ctrl-C and SIGTERM: one line that says how to go on, and the exit status of the signal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+RUN = "import sys; from recbole_hetcomp.cli import main; sys.exit(main())"
+SLOW = ["run", "--teachers=[BPR]", "--epochs=5000", "--show_progress=False"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_ends_in_order(number, status, subprocess_environment, tmp_path):
+    log = tmp_path / "log.txt"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-c", RUN, *SLOW], cwd=tmp_path, env=subprocess_environment, stdout=stream, stderr=stream
+        )
+        deadline = time.monotonic() + 100
+        while "plan: 1 teacher, " not in log.read_text():
+            assert process.poll() is None, log.read_text()[-2000:]
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(60) == status
+    text = log.read_text()
+    assert text.rstrip().endswith("interrupted: what is finished is kept, the same command goes on")
+    assert "Traceback" not in text
+    assert not list(tmp_path.rglob(".writing-*"))
+
+
+def test_a_terminated_sweep_ends_as_one_that_is_interrupted(subprocess_environment, tmp_path):
+    log = tmp_path / "log.txt"
+    words = ["tune", "--model=BPR", "--num_samples=2", "--epochs=5000", "--output=sweep", "--max_concurrent=1"]
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-c", RUN, *words], cwd=tmp_path, env=subprocess_environment, stdout=stream, stderr=stream
+        )
+        deadline = time.monotonic() + 150
+        while not list(Path(tmp_path, "sweep").glob("trials/*/model/last.json")):
+            assert process.poll() is None, log.read_text()[-2000:]
+            assert time.monotonic() < deadline, log.read_text()[-2000:]
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(120) == 143, log.read_text()[-3000:]
+    text = log.read_text()
+    assert "--resume" in text
+    assert "Traceback" not in text
+    time.sleep(1)
+    left = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False).stdout.split()
+    assert [pid for pid in left if int(pid) != os.getpid()] == []
