@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from recbole_hetcomp.when_imported import when_imported
+
 INTERRUPTED, TERMINATED = 130, 143  # exit statuses: 128 and the signal's number
 _seen = {"terminated": False}
+_active = {"handler": False}
 
 
 @contextmanager
@@ -20,10 +24,19 @@ def ending_in_order() -> Iterator[None]:
         return
     _seen["terminated"] = False
     before = signal.signal(signal.SIGTERM, _as_interrupt)
+    _active["handler"] = True
+    if "ray._private.worker" not in sys.modules:  # which takes SIGTERM over when it is imported
+        when_imported("ray._private.worker", _take_back)
     try:
         yield
     finally:
+        _active["handler"] = False
         signal.signal(signal.SIGTERM, before)
+
+
+def _take_back() -> None:
+    if _active["handler"] and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _as_interrupt)
 
 
 @contextmanager

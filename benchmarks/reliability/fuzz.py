@@ -112,6 +112,8 @@ def words_of(case: tuple[str, str, str], number: int, data: Path, folder: Path) 
     places = [word for word in places if not word.startswith(f"--{top}=")]
     if command == "run_recbole":
         return run_recbole_main, ["--model=HetComp", *places, *fixed, given]
+    if command == "run":
+        return main, ["run", "--model=HetComp", *places, *fixed, given]
     if command == "method":
         return main, ["run", f"--model={METHODS[number % len(METHODS)]}", *places, *fixed, given]
     if command == "baseline":

@@ -15,7 +15,7 @@ import recbole_hetcomp  # noqa: F401 (registers the plugin)
 from recbole_hetcomp.comparison.grid import Cell, Grid
 from recbole_hetcomp.comparison.measure import is_per_user
 from recbole_hetcomp.comparison.plan import BenchmarkPlan
-from recbole_hetcomp.declared import suggestion
+from recbole_hetcomp.declared import convert, suggestion
 from recbole_hetcomp.files import versions
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
 from recbole_hetcomp.recbole_bridge.config import run_settings
@@ -97,7 +97,11 @@ def _check_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
 
 
 def _check_metrics(settings: Mapping[str, Any]) -> None:
-    metrics, topk = settings["metrics"], settings["topk"]
+    metrics = convert("settings.metrics", settings["metrics"], tuple[str, ...])
+    topk = convert("settings.topk", settings["topk"], tuple[int, ...])
+    wanted = convert("settings.valid_metric", settings["valid_metric"], str)
+    if not topk or min(topk) < 1:
+        raise ValueError(f"settings.topk={settings['topk']!r} is not allowed: whole numbers of at least 1")
     comparable = sorted(name for name in metrics_dict if is_per_user(name) and name not in smaller_metrics)
     for name in metrics:
         if name.lower() not in comparable:
@@ -106,9 +110,10 @@ def _check_metrics(settings: Mapping[str, Any]) -> None:
                 f"Allowed, as they have a value for each user and bigger is better: {', '.join(comparable)}."
             )
     reported = [f"{name}@{k}".lower() for name in metrics for k in topk]
-    if settings["valid_metric"].lower() not in reported:
+    if wanted.lower() not in reported:
         raise ValueError(
-            f"settings.valid_metric={settings['valid_metric']!r} is not allowed: one of {', '.join(reported)}"
+            f"settings.valid_metric={wanted!r} is not computed: settings.metrics and settings.topk give "
+            f"{', '.join(reported)}"
         )
 
 

@@ -167,7 +167,7 @@ def _in_exact_order(original: Callable) -> Callable:
     @functools.wraps(original)
     def change(self: Dataset) -> None:
         by_time = self.config["eval_args"]["order"] == "TO" or self.config["MODEL_TYPE"] == ModelType.SEQUENTIAL
-        if by_time and self.benchmark_filename_list is None and self.time_field in self.inter_feat:
+        if by_time and self.benchmark_filename_list is None and self.time_field in self.inter_feat.columns:
             self.inter_feat.sort_values(self.time_field, kind="stable", inplace=True, ignore_index=True)
         original(self)
 

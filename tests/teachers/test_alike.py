@@ -90,7 +90,8 @@ def test_the_newest_item_is_tested_although_seconds_get_lost_in_float32(tmp_path
     settings = write_data(tmp_path, lines)
     arguments = {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"}
     with command_line_hidden():
-        config = Config("BPR", "own", config_dict={**settings, "eval_args": arguments})
+        loaded = {"inter": ["user_id", "item_id", "timestamp"]}
+        config = Config("BPR", "own", config_dict={**settings, "eval_args": arguments, "load_col": loaded})
         dataset = create_dataset(config)
     *_, test = dataset.build()
     found = pd.DataFrame({field: dataset.id2token(field, test.inter_feat[field]) for field in ("user_id", "item_id")})
