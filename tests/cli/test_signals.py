@@ -43,7 +43,7 @@ def test_a_terminated_sweep_ends_as_one_that_is_interrupted(subprocess_environme
             [sys.executable, "-c", RUN, *words], cwd=tmp_path, env=subprocess_environment, stdout=stream, stderr=stream
         )
         deadline = time.monotonic() + 150
-        while not list(Path(tmp_path, "sweep").glob("trials/*/model/last.json")):
+        while not any(file.stat().st_size for file in Path(tmp_path, "sweep").glob("trials/*/result.json")):
             assert process.poll() is None, log.read_text()[-2000:]
             assert time.monotonic() < deadline, log.read_text()[-2000:]
             time.sleep(0.1)
