@@ -126,17 +126,19 @@ def test_served_lists_hide_validation_items_and_taught_lists_do_not(tmp_path):
     assert 4 in recorded(Scores(scores), tmp_path)[2][2]  # another user's validation item is not hidden
 
 
-def test_users_without_training_items_have_no_lists(tmp_path):
+def test_users_without_training_items_are_ranked_over_all_items_and_the_padding_user_is_not(tmp_path):
     unobserved, ranks, served = recorded(Scores(table()), tmp_path)
-    for user in (0, USER_6_IS_NEW):
-        assert unobserved[user].unique().tolist() == served[user].unique().tolist() == [PAD]
+    assert unobserved[0].unique().tolist() == served[0].unique().tolist() == [PAD]
+    new = USER_6_IS_NEW
+    assert unobserved[new].tolist() == naive_list(table()[new], [], unobserved.shape[1])
+    assert served[new].tolist() == naive_list(table()[new], row(data().served, new), served.shape[1])
     assert ranks.shape == data().observed.values.shape
 
 
 def test_lists_longer_than_the_candidates_are_padded(tmp_path):
     unobserved, _, served = recorded(Scores(table()), tmp_path, length=20, served_length=20)
-    assert (unobserved != PAD).sum(1).tolist() == [0, 9, 11, 10, 11, 8, 0]
-    assert (served != PAD).sum(1).tolist() == [0, 8, 10, 10, 11, 7, 0]
+    assert (unobserved != PAD).sum(1).tolist() == [0, 9, 11, 10, 11, 8, 12]
+    assert (served != PAD).sum(1).tolist() == [0, 8, 10, 10, 11, 7, 12 - len(row(data().served, USER_6_IS_NEW))]
 
 
 @pytest.mark.parametrize("bigger", [True, False])
