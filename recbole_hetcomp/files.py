@@ -135,6 +135,31 @@ def verify_archive(file: Path | str) -> None:
         raise DamagedFileError(f"{file} is damaged: the checksum of {broken} is wrong")
 
 
+def write_csv(file: Path, table: Any) -> None:
+    """Write a data frame as CSV, whole or not at all; a text that a spreadsheet would take for a formula gets a quote.
+
+    Args:
+        file: the file.
+        table: a pandas DataFrame; its index is left out.
+    """
+    texts = {name: table[name].map(_no_formula) for name in table.select_dtypes("object")}
+    write_whole(file, lambda path: table.assign(**texts).to_csv(path, index=False))
+
+
+def _no_formula(value: Any) -> Any:
+    """
+    >>> _no_formula("=cmd|'/c calc'!A0"), _no_formula("-0.5"), _no_formula("BPR")
+    ("'=cmd|'/c calc'!A0", '-0.5', 'BPR')
+    """
+    if not isinstance(value, str) or value[:1] not in ("=", "+", "-", "@", "\t", "\r"):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
 def sha256_of(file: Path) -> str:
     """Checksum of a file.
 

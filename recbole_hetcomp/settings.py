@@ -240,7 +240,9 @@ class Loss(Settings):
 class Training(Settings):
     """What is drawn in a step, and for how long (method section 6)."""
 
-    preset: Optional[str] = setting(None, "Defaults as published.", one_of=("paper", "authors"))
+    preset: Optional[str] = setting(
+        None, "Defaults as published, or for a first look (quick).", one_of=("paper", "authors", "quick")
+    )
     user_sampling: str = setting(
         "user",
         "user (each once an epoch) or interaction (the users of a batch of interactions).",

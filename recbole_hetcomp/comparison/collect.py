@@ -17,7 +17,7 @@ from recbole_hetcomp.comparison.folder import LISTS, PER_USER, CellFolder
 from recbole_hetcomp.comparison.grid import Cell, Contender, Grid
 from recbole_hetcomp.comparison.report.files import COSTS, IDENTITY, read_runs
 from recbole_hetcomp.comparison.trials import best_trial
-from recbole_hetcomp.files import write_whole
+from recbole_hetcomp.files import write_csv, write_whole
 from recbole_hetcomp.metrics.likeness import LIKENESS_MEASURES, likeness
 from recbole_hetcomp.recbole_bridge.property_files import read_properties
 
@@ -201,9 +201,9 @@ def write_tables(grid: Grid, root: Path) -> int:
     if not finished:
         return 0
     runs, trials = runs_table(grid, finished, read_runs(root)), trials_table(grid, root)
-    write_whole(root / f"{RUNS}.csv", lambda path: runs.to_csv(path, index=False))
+    write_csv(root / f"{RUNS}.csv", runs)
     if not trials.empty:
-        write_whole(root / f"{TRIALS}.csv", lambda path: trials.to_csv(path, index=False))
+        write_csv(root / f"{TRIALS}.csv", trials)
     for name, table in ((RUNS, runs), (USERS, users_table(finished)), (CURVES, curves_table(finished))):
         write_whole(root / f"{name}.parquet", partial(table.to_parquet, index=False))
     return len(finished)

@@ -24,7 +24,7 @@ from recbole_hetcomp.comparison.grid import Cell, Grid
 from recbole_hetcomp.comparison.plan import BenchmarkPlan
 from recbole_hetcomp.comparison.plan_file import read_plan
 from recbole_hetcomp.comparison.processes import Processes
-from recbole_hetcomp.files import versions, write_text_whole, write_whole
+from recbole_hetcomp.files import versions, write_csv, write_text_whole
 from recbole_hetcomp.recbole_bridge.registry import registered
 from recbole_hetcomp.signals import ending_in_order, interrupted_status
 
@@ -181,7 +181,7 @@ class Benchmark:
             return []
         failed = sorted(self.failures.values(), key=lambda failure: _order_of(failure[0]))  # not as they happened
         table = pd.DataFrame([{"cell": cell.label, "key": cell.key, "error": message} for cell, message in failed])
-        write_whole(file, lambda path: table.to_csv(path, index=False))
+        write_csv(file, table)
         return [f"{len(table)} cells failed; the same command tries them again:"] + [
             f"  {cell.label}: {message} ({self.root / CELLS / cell.key})" for cell, message in failed
         ]

@@ -6,6 +6,7 @@ Models and trainers need none of this (``registry``); property files, loaders, c
 from __future__ import annotations
 
 import functools
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.utils import ModelType
 
+from recbole_hetcomp.files import sha256_of
 from recbole_hetcomp.recbole_bridge import compat
 from recbole_hetcomp.recbole_bridge.checkpoint import revive
 from recbole_hetcomp.recbole_bridge.loaders import CatalogueEvalDataLoader
@@ -144,6 +146,7 @@ def _with_ids(original: Callable) -> Callable:
 
     @functools.wraps(original)
     def load(self: Dataset, filepath: str, source: Any) -> Any:
+        _check_against_card(Path(filepath), self.dataset_name)
         frame = original(self, filepath, source)
         for field in (self.uid_field, self.iid_field):
             if frame is None or field not in frame or not frame[field].isna().any():
@@ -156,6 +159,22 @@ def _with_ids(original: Callable) -> Callable:
         return frame
 
     return load
+
+
+def _check_against_card(file: Path, name: str) -> None:
+    """Refuse a file of a prepared data set that is not as it was prepared."""
+    card = file.with_name(f"{name}.card.json")
+    if not card.is_file():
+        return
+    try:
+        wanted = json.loads(card.read_text(encoding="utf-8")).get("files", {}).get(file.name)
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{card} is damaged: prepare the data set again ({error})") from error
+    if wanted is not None and sha256_of(file) != wanted:
+        raise ValueError(
+            f"{file} is not as {card.name} says that it was prepared: prepare it again, or delete the card if you have "
+            "changed the file yourself"
+        )
 
 
 def _in_exact_order(original: Callable) -> Callable:

@@ -178,6 +178,10 @@ class Saving:
             lock = Lock(place, f"run {self.knowledge.run}")
             self._locks.append(lock)
             lock.acquire()
+        for file in (saved, self.result_dir / RESUME_FILE):  # nobody else writes them now: what is left was killed
+            for left in file.parent.glob(f".{file.name}.*"):
+                if not left.name.startswith(f".{file.name}.lock"):
+                    left.unlink(missing_ok=True)
 
     def _release(self) -> None:
         for lock in self._locks:

@@ -5,17 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recbole_hetcomp.data.interactions import Interactions
+from recbole_hetcomp.declared import default
+from recbole_hetcomp.recbole_bridge.registry import teacher_defaults
+from recbole_hetcomp.settings import Student, Training
 from recbole_hetcomp.teachers.planned import PlannedTeacher
 from recbole_hetcomp.trajectories import TrajectoryStore
 
 # Seconds on ml-100k with default settings on two CPU cores, for its 60,000 training interactions.
-_SECONDS = {"BPR": 24, "CML": 35, "NeuMF": 44, "LightGCN": 38, "MultiVAE": 23, "ItemVAE": 21, "NoKD": 52, "EASE": 1}
+_SECONDS = {
+    "BPR": 24,
+    "CML": 35,
+    "NeuMF": 44,
+    "LightGCN": 38,
+    "MultiVAE": 23,
+    "ItemVAE": 21,
+    "NoKD": 52,
+    "EASE": 1,
+    "ItemKNN": 3,
+}
 _OTHER, _STUDENT = 40, 40
 _INTERACTIONS = 60_000
 
 
 def plan_in_words(
-    student: str, planned: Sequence[PlannedTeacher], alone: PlannedTeacher | None, store: TrajectoryStore,
+    student: str, epochs: int, planned: Sequence[PlannedTeacher], alone: PlannedTeacher | None, store: TrajectoryStore,
     data: Interactions,
 ) -> str:  # fmt: skip
     """Teachers, those of them that need no training, the student, and a guess of the time.
@@ -24,6 +37,7 @@ def plan_in_words(
 
     Args:
         student: the model that is run.
+        epochs: its epochs at most.
         planned: its teachers.
         alone: the student trained alone, or None.
         store: where trained models are looked for.
@@ -41,10 +55,18 @@ def plan_in_words(
     if alone is not None:
         parts.append("the student without teachers" + (" (from the store)" if stored(alone) else ""))
     parts.append(f"then {student}")
-    to_train = [one.label for one in [*planned, *([alone] if alone else [])] if not stored(one)]
+    to_train = [one for one in [*planned, *([alone] if alone else [])] if not stored(one)]
     share = data.observed.values.shape[0] / _INTERACTIONS
-    seconds = share * (_STUDENT + sum(_SECONDS.get(label, _OTHER) for label in to_train))
+    seconds = share * (_STUDENT * min(1.0, epochs / default(Training, "epochs")) + sum(map(_seconds, to_train)))
     return f"plan: {', '.join(parts)}; about {_duration(seconds)} on two CPU cores"
+
+
+def _seconds(one: PlannedTeacher) -> float:
+    """On ml-100k; less where it trains for fewer epochs than by default."""
+    usual = default(Student, "no_kd_config") if one.label == "NoKD" else teacher_defaults(one.label)
+    epochs = one.config["epochs"] if one.outside is None else None
+    part = min(1.0, epochs / usual["epochs"]) if epochs and "epochs" in usual else 1.0
+    return part * _SECONDS.get(one.label, _OTHER)
 
 
 def _duration(seconds: float) -> str:

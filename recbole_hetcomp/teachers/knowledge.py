@@ -100,7 +100,7 @@ def gather_knowledge(
     _report_data(data, settings, valid_data._dataset)
     _check_disk(store, data, [*planned, *([alone] if alone else [])])
     if with_teachers:
-        logging.getLogger().info(plan_in_words(config["model"], planned, alone, store, data))
+        logging.getLogger().info(plan_in_words(config["model"], settings.epochs, planned, alone, store, data))
     pool = TeacherPool(
         data,
         train_data._dataset,

@@ -225,7 +225,7 @@ def _write_entry(directory: Path, tensors: dict[str, Tensor], content: dict[str,
 def _read_manifest(path: Path) -> dict[str, Any]:
     """The manifest, verified against its own checksum."""
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except (OSError, ValueError) as error:
         raise CorruptTrajectoryError(f"{path}: unreadable: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT_VERSION:
@@ -234,6 +234,10 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if manifest.pop("checksum", None) != _checksum(manifest):
         raise CorruptTrajectoryError(f"{path}: altered: its content does not match its checksum")
     return manifest
+
+
+def _refuse_constant(word: str) -> Any:
+    raise ValueError(f"{word} is no number")
 
 
 def _verify_file(path: Path, size: int, sha256: str) -> None:

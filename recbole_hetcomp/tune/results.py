@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from recbole_hetcomp.files import write_text_whole, write_whole
+from recbole_hetcomp.files import write_csv, write_text_whole, write_whole
 from recbole_hetcomp.tune.space import merged
 from recbole_hetcomp.tune.trial import FINISHED_FILE, Job
 
@@ -151,7 +151,7 @@ def _cell(value: Any) -> Any:
 def write_table(frame: pd.DataFrame, folder: Path) -> None:
     """Write ``results.csv`` and ``results.parquet``, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / TABLE, lambda path: frame.to_csv(path, index=False))
+    write_csv(folder / TABLE, frame)
     for name in frame.select_dtypes("object"):
         if len({type(value) for value in frame[name].dropna()}) > 1:  # a column of a Parquet file has one type
             frame = frame.assign(**{name: frame[name].map(str)})

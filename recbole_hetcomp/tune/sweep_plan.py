@@ -80,6 +80,11 @@ def make_plan(
         config["store_dir"] = config.external_config_dict["store_dir"] = str(local_copy(uri))
     space = read_space(options.space or shipped_space(config["model"]))
     _check_names(space, config)
+    if options.space is None:  # what is given is not searched
+        given = set(config.external_config_dict)
+        space = tuple(parameter for parameter in space if parameter.name.split(".")[0] not in given)
+        if not space:
+            raise ValueError(f"all settings that the space of {config['model']} searches are given: nothing to search")
     output = options.output or default_output(config["model"], config["dataset"])
     plan = SweepPlan(
         job=Job(config["model"], config["dataset"], _portable(config), space, store_uri=uri),

@@ -129,7 +129,7 @@ BAD_SETTINGS = [
     ({"snapshots": 2.5}, ("snapshots=2.5", "whole number")),
     ({"snapshots": True}, ("snapshots=True", "whole number")),
     ({"snapshots": None}, ("snapshots", "int")),
-    ({"preset": "papers"}, ("papers", "paper, authors")),
+    ({"preset": "papers"}, ("papers", "paper, authors, quick")),
     ({"snapshot_spacing": "odd"}, ("snapshot_spacing='odd'", "even", "quality")),
     ({"discrepancy_gain": "item"}, ("discrepancy_gain='item'", "teacher", "position")),
     ({"adkt": "users"}, ("adkt='users'", "user", "global")),
@@ -183,14 +183,14 @@ def test_a_key_that_nobody_reads_is_warned_about(log):
 
 
 def test_a_teacher_setting_that_the_teacher_does_not_have_is_refused():
-    with pytest.raises(ValueError, match="teacher_config for LightGCN names 'n_layer'.*did you mean 'n_layers'"):
+    with pytest.raises(ValueError, match=r"teacher_config for LightGCN names 'n_layer'.*did you mean 'n_layers'"):
         config_of(teacher_config={"LightGCN": {"n_layer": 3}})
     config = config_of(teacher_config={"LightGCN": {"embedding_size": 16}})
     assert teacher_config(config, run_settings(config), "LightGCN")["embedding_size"] == 16
 
 
 def test_a_key_of_the_run_that_alone_is_unknown_is_refused_in_no_kd_config():
-    with pytest.raises(ValueError, match="no_kd_config names 'learning_rat'.*did you mean 'learning_rate'"):
+    with pytest.raises(ValueError, match=r"no_kd_config names 'learning_rat'.*did you mean 'learning_rate'"):
         config_of(no_kd_config={"learning_rat": 0.1})
 
 

@@ -54,7 +54,7 @@ class Table:
 
     def markdown(self) -> str:
         """The table as GitHub's Markdown."""
-        cells = self.cells.apply(lambda column: column.map(_escaped))
+        cells = self.cells.apply(lambda column: column.map(_escaped_cell))
         if self.marks is not None:
             for column in cells:
                 cells[column] = [_MARKS[m].format(c) if c else c for c, m in zip(cells[column], self.marks[column])]
@@ -167,6 +167,15 @@ def html(title: str, sections: Sequence[Section]) -> str:
         for section in sections
     ]
     return environment.get_template("page.html").render(title=title, content=content)
+
+
+def _escaped_cell(text: object) -> str:
+    r"""Text of a table's cell, which holds no links: what looks like one is shown as it is.
+
+    >>> print(_escaped_cell("[x](http://y)"))
+    \[x\](http://y)
+    """
+    return re.sub(r"([\[\]])", r"\\\1", _escaped(text))
 
 
 def _escaped(text: object) -> str:

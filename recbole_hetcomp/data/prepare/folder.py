@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from recbole_hetcomp.locks import Lock
+
 
 def check_free(target: Path, mark: str, overwrite: bool) -> None:
     """Refuse a target that may not be written.
@@ -38,8 +40,24 @@ def whole_folder(target: Path, mark: str, overwrite: bool) -> Iterator[Path]:
     Raises:
         FileExistsError: something is at the target that may not be replaced, see :func:`check_free`.
     """
-    check_free(target, mark, overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
+    with Lock(target.with_name(f".{target.name}.lock"), f"data set {target}"):
+        _restore(target, mark)
+        yield from _whole_folder(target, mark, overwrite)
+
+
+def _restore(target: Path, mark: str) -> None:
+    """Put back what a killed run had put aside, and delete what it left half-written."""
+    for old in sorted(target.parent.glob(f".{target.name}.old.*")):
+        if not os.path.lexists(target) and (old / mark).is_file():
+            os.replace(old, target)
+    for left in target.parent.glob(f".{target.name}.*"):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _whole_folder(target: Path, mark: str, overwrite: bool) -> Iterator[Path]:
+    check_free(target, mark, overwrite)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         yield temporary
