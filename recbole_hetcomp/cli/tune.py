@@ -23,9 +23,7 @@ from recbole_hetcomp.tune.options import SweepOptions
 @options.model()
 @options.dataset()
 @options.config_files()
-@click.option(
-    "--epochs", type=int, help="Epochs of a trial's student at most, not of teachers; not given: the model's."
-)
+@click.option("--epochs", type=int, help="Epochs of a trial at most, not of its teachers; not given: the model's.")
 @click.option("--seed", type=int, help="Seed of the search and of every trial; not given: RecBole's.")
 @options.declared(SweepOptions)
 @click.option("--resume", is_flag=True, help="Go on with the sweep in OUTPUT; its own options and settings count.")

@@ -58,7 +58,7 @@ def test_a_damaged_store_is_a_failure(capsys):
 @pytest.mark.parametrize("checked", [True, False])
 def test_ctrl_c(capsys, checked):
     assert ending(KeyboardInterrupt(), checked) == 130
-    assert capsys.readouterr().err.strip() == "interrupted"
+    assert capsys.readouterr().err.strip() == "interrupted: what is finished is kept, the same command goes on"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("mistake"), KeyError("mistake"), AssertionError("mistake")])
