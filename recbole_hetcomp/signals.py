@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-
-from recbole_hetcomp.when_imported import when_imported
 
 INTERRUPTED, TERMINATED = 130, 143  # exit statuses: 128 and the signal's number
 _seen = {"terminated": False}
@@ -25,8 +22,6 @@ def ending_in_order() -> Iterator[None]:
     _seen["terminated"] = False
     before = signal.signal(signal.SIGTERM, _as_interrupt)
     _active["handler"] = True
-    if "ray._private.worker" not in sys.modules:  # which takes SIGTERM over when it is imported
-        when_imported("ray._private.worker", _take_back)
     try:
         yield
     finally:
@@ -34,7 +29,8 @@ def ending_in_order() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _take_back() -> None:
+def take_back() -> None:
+    """Handle SIGTERM again, inside of :func:`ending_in_order`: Ray, which RecBole imports, takes it over on import."""
     if _active["handler"] and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _as_interrupt)
 

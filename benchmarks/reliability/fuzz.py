@@ -154,6 +154,7 @@ def run_case(case: tuple[str, str, str], number: int, data: Path, folder: Path) 
             handle = os.open(output, os.O_WRONLY | os.O_CREAT)
             os.dup2(handle, 1)
             os.dup2(handle, 2)
+            sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))  # not a test's
             os.chdir(folder)
             os.setsid()
             if case[0] == "tune":

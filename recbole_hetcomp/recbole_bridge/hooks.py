@@ -26,6 +26,7 @@ from recbole_hetcomp.recbole_bridge.loaders import CatalogueEvalDataLoader
 from recbole_hetcomp.recbole_bridge.property_files import load_yaml
 from recbole_hetcomp.recbole_bridge.recbole_settings import as_given, check_recbole_settings, is_text
 from recbole_hetcomp.recbole_bridge.registry import registered, registration_of, teacher_defaults
+from recbole_hetcomp.signals import take_back
 
 
 def install() -> None:
@@ -49,6 +50,7 @@ def install() -> None:
     _wrap(recbole_quick_start, "data_preparation", _with_all_parts)
     _wrap(recbole_quick_start, "init_logger", _with_short_opening)
     recbole.quick_start.run_recboles = recbole_quick_start.run_recboles  # the package's own reference to it
+    take_back()
 
 
 def _wrap(owner: Any, name: str, wrapper: Callable[[Callable], Callable]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -41,7 +42,8 @@ def whole_folder(target: Path, mark: str, overwrite: bool) -> Iterator[Path]:
         FileExistsError: something is at the target that may not be replaced, see :func:`check_free`.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with Lock(target.with_name(f".{target.name}.lock"), f"data set {target}"):
+    place = hashlib.sha256(str(target.absolute()).encode()).hexdigest()[:16]
+    with Lock(Path(tempfile.gettempdir()) / f"hetcomp-prepare-{place}.lock", f"data set {target}"):
         _restore(target, mark)
         yield from _whole_folder(target, mark, overwrite)
 
