@@ -203,7 +203,7 @@ def _judged(case: tuple, words: list[str], status: int | None, output: Path, fol
         sensible = all(isinstance(value, (int, float)) and 0 <= value <= 1 for value in numbers)
         verdict = "ran" if sensible and "Traceback" not in text else "BAD"
     elif status in (1, 2) and len(errors) == 1 and "Traceback" not in text:
-        named = name in errors[0] or case[1].split(".")[0] in errors[0] or "not understood" in errors[0]
+        named = name.rstrip("s") in errors[0] or case[1].split(".")[0] in errors[0] or "not understood" in errors[0]
         untrained = not any(word in text for word in TRAINED)
         verdict = "refused" if named and untrained else "BAD"
     return {

@@ -203,7 +203,8 @@ def student_defaults(config: Config, method: Mapping[str, Any]) -> dict[str, Any
         config: the Config that is being built.
         method: defaults that are the method's own.
     """
-    backbone = config.external_config_dict.get("student_backbone", default(Student, "student_backbone"))
+    given = config.external_config_dict.get("student_backbone", default(Student, "student_backbone"))
+    backbone = convert("student_backbone", given, str)
     return {**run_defaults(config, model_defaults(backbone)), **method}
 
 

@@ -70,6 +70,12 @@ _SAMPLING: dict[str, tuple[Any, Declaration]] = {
     "dynamic": (bool, _ANY),
     "candidate_num": (int, _WHOLE),
 }
+_CLIPPING: dict[str, tuple[Any, Declaration]] = {
+    "max_norm": (float, Declaration("", above=0)),
+    "norm_type": (float, Declaration("", above=0)),
+    "error_if_nonfinite": (bool, _ANY),
+    "foreach": (Optional[bool], _ANY),
+}
 # Settings of single models, by what their names have in common: the first that fits counts.
 _NAMED = (
     (re.compile(r"dropout|_prob$|^keep_rate$|^mask_ratio$"), float, _SHARE),
@@ -103,6 +109,8 @@ def check_recbole_settings(given: Mapping[str, Any], final: Mapping[str, Any], i
     sampling = given.get("train_neg_sample_args")
     if sampling is not None:
         _check_part("train_neg_sample_args", sampling, _SAMPLING)
+    if given.get("clip_grad_norm"):
+        _check_part("clip_grad_norm", given["clip_grad_norm"], _CLIPPING)
     if "eval_args" in given:
         _check_eval_args(given["eval_args"])
     _check_metrics(final)
@@ -121,10 +129,14 @@ def check_model_settings(name: str, given: Mapping[str, Any], internal: Mapping[
     """
     try:
         for key, value in given.items():
-            if key in _RULES:
+            if key == "clip_grad_norm" and value:
+                _check_part(key, value, _CLIPPING)
+            elif key in _RULES:
                 _check(key, value, *_RULES[key])
             elif key == "train_neg_sample_args" and value is not None:
                 _check_part(key, value, _SAMPLING)
+            elif key == "eval_args":
+                _check_eval_args(value)
             else:
                 _check_like(key, value, internal.get(key))
     except (ValueError, TypeError) as error:
