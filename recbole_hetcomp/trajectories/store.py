@@ -28,6 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from recbole_hetcomp.files import free_bytes, sha256_of, sync_directory, sync_file
+from recbole_hetcomp.trajectories.imported import FOLDER as IMPORTED_FOLDER
 from recbole_hetcomp.trajectories.mapped import map_tensors
 from recbole_hetcomp.trajectories.spool import error_number, remove_abandoned
 from recbole_hetcomp.trajectories.trajectory import CorruptTrajectoryError, Trajectory
@@ -101,7 +102,7 @@ class TrajectoryStore:
         return sorted(
             manifest.parent
             for manifest in self.root.glob(f"*/*/{_MANIFEST}")
-            if not manifest.parent.name.startswith(_TEMPORARY)
+            if not manifest.parent.name.startswith(_TEMPORARY) and manifest.parent.parent.name != IMPORTED_FOLDER
         )
 
     def open(self, entry: Path) -> Trajectory:
