@@ -48,7 +48,7 @@ def make_table(file: Path, rows: int) -> None:
     writer.close()
 
 
-def _prefixed(prefix: str, column):  # noqa: ANN001, ANN201
+def _prefixed(prefix: str, column):
     """Ids that are no numbers."""
     import pyarrow.compute as pc
 
@@ -78,7 +78,7 @@ def import_it(file: Path, rows: int, store: Path) -> dict[str, float]:
     before, started = _peak(), time.perf_counter()
     entry, _ = import_table(target, ImportPlan("table"), RankingTable(file))
     seconds = time.perf_counter() - started
-    assert entry.about["rows"] == rows and entry.about["users"] == users
+    assert (entry.about["rows"], entry.about["users"]) == (rows, users)
     return {"rows": rows, "seconds": round(seconds, 1), "peak_mib": _peak(), "before_mib": before}
 
 

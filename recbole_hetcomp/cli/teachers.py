@@ -54,7 +54,7 @@ class _Teachers(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Words that begin with no command are those of ``train``."""
-        named = args and (args[0] in self.commands or args[0] == "--help")
+        named = args[0] in self.commands or args[0] == "--help" if args else ctx.resilient_parsing
         return super().parse_args(ctx, args if named else ["train", *args])
 
 

@@ -45,12 +45,20 @@ def entry(store: Path, name: str):
     return TrajectoryStore(store).open(folder)
 
 
+def first_of(run, name: str) -> Path:
+    """The entry of a run's teacher; the store is shared with other runs, of which this was the first."""
+    entries = Path(run.settings["store_dir"]).glob(f"*/{name}-????????????????")
+    return min(entries, key=lambda path: path.stat().st_mtime)
+
+
 def test_export_and_import_give_the_same_teacher_and_ensemble(finished_run, tmp_path, capsys, tiny_run):
     """Of a teacher with several snapshots, and of one without."""
     store = tmp_path / "store"
     old = Path(finished_run.settings["store_dir"])
     for name in ("BPR", "EASE"):
-        (source,) = {str(path) for path in old.glob(f"*/{name}-????????????????") if len(list(old.glob(f"*/{name}-*"))) == 1}
+        (source,) = {
+            str(path) for path in old.glob(f"*/{name}-????????????????") if len(list(old.glob(f"*/{name}-*"))) == 1
+        }
         file = tmp_path / f"{name}.parquet"
         assert cli.main(["export-rankings", "--source", source, "--output", str(file), f"--store_dir={old}"]) == 0
         words = ["import-teacher", "--name", f"{name}.v1", "--table", str(file), f"--store_dir={store}"]
@@ -58,8 +66,7 @@ def test_export_and_import_give_the_same_teacher_and_ensemble(finished_run, tmp_
     names = ["import:BPR.v1", "import:EASE.v1"]
     made = tiny_run(model="TeacherEnsemble", store_dir=str(store), teachers=names, teacher_config={})
     for name in ("BPR", "EASE"):
-        (source,) = old.glob(f"*/{name}-????????????????")
-        known, again = TrajectoryStore(old).open(source), entry(store, f"import-{name}.v1")
+        known, again = TrajectoryStore(old).open(first_of(finished_run, name)), entry(store, f"import-{name}.v1")
         assert (again.epochs, again.scores) == (known.epochs, known.scores)
         for part in ("unobserved", "observed_ranks", "served"):
             assert torch.equal(getattr(again, part), getattr(known, part)), (name, part)
@@ -149,7 +156,9 @@ def test_wrong_calls(words, message, capsys):
 
 def factors(target):
     generator = np.random.default_rng(3)
-    return [generator.standard_normal((n, 6)).astype(np.float32) for n in (target.data.n_users - 1, target.data.n_items - 1)]
+    return [
+        generator.standard_normal((n, 6)).astype(np.float32) for n in (target.data.n_users - 1, target.data.n_items - 1)
+    ]
 
 
 def test_vectors_and_a_function_give_the_same_lists(target, tmp_path, monkeypatch):

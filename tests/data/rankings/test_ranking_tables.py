@@ -31,17 +31,19 @@ GOOD = pd.DataFrame({
 })  # fmt: skip
 
 
-def lists(table: RankingTable, folder: Path, allow: dict[str, float] | None = None, users=USERS, items=ITEMS, seen=SEEN):
+def lists(
+    table: RankingTable, folder: Path, allow: dict[str, float] | None = None, users=USERS, items=ITEMS, seen=SEEN
+):
     """{label: {user: items}} of a table, and what did not match; refused as the import refuses."""
     counted = Mismatches(str(table.place), allow or {}, length=2)
     found: dict[int, dict[str, list[str]]] = {}
-    with GroupedTable(Ids(users), Ids(items), seen, counted, folder / "spool") as rows:
+    with GroupedTable(Ids(USERS), Ids(ITEMS), SEEN, counted, folder / "spool") as rows:
         rows.deal(table)
 
         def append(number: int, user: np.ndarray, item: np.ndarray) -> None:
             assert (np.diff(user) >= 0).all()
             for one, other in zip(user, item):
-                found.setdefault(rows.snapshots[number], {}).setdefault(users[one], []).append(items[other])
+                found.setdefault(rows.snapshots[number], {}).setdefault(USERS[one], []).append(ITEMS[other])
 
         rows.lists(append)
     assert not list((folder / "spool").iterdir())
@@ -155,7 +157,7 @@ def test_equal_scores_are_counted_and_go_to_the_item_named_first(tmp_path):
     found, counted = lists(RankingTable(file), tmp_path)
     assert found == {0: {"7": ["x", "y", "1"]}}
     assert counted.counts["tie"] == 1
-    with pytest.raises(ValueError, match="1 of 3 rows .* repeat a user's score"):
+    with pytest.raises(ValueError, match=r"1 of 3 rows .* repeat a user's score"):
         lists(RankingTable(file), tmp_path, {"tie": 0.0})
 
 
@@ -173,7 +175,7 @@ def test_a_damaged_page_of_a_parquet_file(tmp_path):
     content = bytearray(file.read_bytes())
     content[4:60] = b"\xff" * 56
     file.write_bytes(bytes(content))
-    with pytest.raises(ValueError, match="table.parquet cannot be read as parquet"):
+    with pytest.raises(ValueError, match=r"table.parquet cannot be read as parquet"):
         lists(RankingTable(file), tmp_path)
 
 
@@ -213,7 +215,7 @@ def test_text_in_other_encodings(tmp_path):
     with pytest.raises(ValueError, match="byte-order mark of UTF-16 or UTF-32; write it as UTF-8"):
         lists(RankingTable(file), tmp_path)
     file.write_bytes("user,item,rank\nj\xfcrgen,x,1\n".encode("latin-1"))
-    with pytest.raises(ValueError, match="cannot be read as csv: .*invalid UTF8"):
+    with pytest.raises(ValueError, match=r"cannot be read as csv: .*invalid UTF8"):
         lists(RankingTable(file), tmp_path)
 
 
