@@ -23,14 +23,9 @@ NOTES = [
 PYTHON = list(blocks("python"))
 README_WORDS = 700
 LONGEST = 120
-SETTINGS_FOLLOW = (
-    "run",
-    "teachers",
-    "import-teacher",
-    "export-rankings",
-    "tune",
-    "run_recbole",
-)  # commands that take any setting as --name=value
+# commands that take any setting as --name=value
+SETTINGS_FOLLOW = ("run", "teachers", "import-teacher", "export-rankings", "tune", "run_recbole")
+OF_TEACHERS = ("train", "list", "show", "verify", "remove", "export")  # the first where none is named
 
 
 def of_page(page: Document) -> str:

@@ -31,9 +31,7 @@ GOOD = pd.DataFrame({
 })  # fmt: skip
 
 
-def lists(
-    table: RankingTable, folder: Path, allow: dict[str, float] | None = None, users=USERS, items=ITEMS, seen=SEEN
-):
+def lists(table: RankingTable, folder: Path, allow: dict[str, float] | None = None):
     """{label: {user: items}} of a table, and what did not match; refused as the import refuses."""
     counted = Mismatches(str(table.place), allow or {}, length=2)
     found: dict[int, dict[str, list[str]]] = {}
