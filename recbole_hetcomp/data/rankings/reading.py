@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from recbole_hetcomp.data.rankings.schema import ORDERS, READ, check_version
 
-BATCH_ROWS = 1 << 20
-_CSV_BLOCK = 16 << 20  # bytes
+BATCH_ROWS = 1 << 22  # an index of all ids is built for each batch
+_CSV_BLOCK = 64 << 20  # bytes
 _ENDINGS = {
     ".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".tsv": "csv", ".trec": "trec", ".run": "trec",
 }  # fmt: skip
@@ -101,7 +101,7 @@ class RankingTable:
         return found
 
     def batches(self) -> Iterator[Rows]:
-        """All rows, at most about a million at a time.
+        """All rows, some millions at a time.
 
         Raises:
             ValueError: a file is truncated or damaged, lacks a column, or holds another kind of value.
