@@ -42,11 +42,6 @@ class PlannedTeacher:
     outside: OutsideTeacher | ImportedTeacher | None = None
 
     @property
-    def entry_name(self) -> str:
-        """Its name in the store, a file's."""
-        return self.label.replace(":", "-")
-
-    @property
     def identity(self) -> dict[str, Any]:
         """All that its store entry depends on besides the data."""
         own = training_identity(self.config) if self.outside is None else self.outside.identity(self.config)

@@ -74,14 +74,14 @@ class TeacherPool:
     def _turn(self, planned: PlannedTeacher) -> AbstractContextManager:
         """A lock on an entry; the system frees it when its holder ends, however it ends. None on a read-only store."""
         folder = self.store.root / "locks"
-        entry = self.store.path(self.data.fingerprint, planned.entry_name, planned.identity)
+        entry = self.store.path(self.data.fingerprint, planned.label, planned.identity)
         if entry.exists() and not os.access(self.store.root, os.W_OK):
             return nullcontext()
         folder.mkdir(parents=True, exist_ok=True)
         return Lock(folder / f"{entry.parent.name}-{entry.name}.lock", planned.title)
 
     def _read_or_train(self, planned: PlannedTeacher) -> Trajectory:
-        fingerprint, label, identity = self.data.fingerprint, planned.entry_name, planned.identity
+        fingerprint, label, identity = self.data.fingerprint, planned.label, planned.identity
         try:
             stored = self.store.read(fingerprint, label, identity)
         except CorruptTrajectoryError as error:

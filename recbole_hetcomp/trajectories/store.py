@@ -72,10 +72,11 @@ class TrajectoryStore:
             ValueError: if fingerprint or name is not a plain file name, or the settings are not plain JSON
                 data.
         """
-        for label, value in (("fingerprint", fingerprint), ("name", name)):
+        for label, value in (("fingerprint", fingerprint), ("name", name.replace(":", "-"))):
             if not _SAFE_NAME.fullmatch(value):
                 raise ValueError(f"{label} is {value!r}; allowed: letters, digits and _ . + - (not first)")
-        return self.root / fingerprint / f"{name}-{self.key(fingerprint, name, settings)}"
+        folder = name.replace(":", "-")  # import:llm; a colon cannot stand in every system's file names
+        return self.root / fingerprint / f"{folder}-{self.key(fingerprint, name, settings)}"
 
     def read(self, fingerprint: str, name: str, settings: dict[str, Any]) -> Trajectory | None:
         """The stored trajectory, or None where there is none.

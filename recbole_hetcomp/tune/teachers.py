@@ -137,7 +137,7 @@ def train_teacher(job: TeacherJob) -> TeacherReport:
         mirror.publish(job.store_uri, store.root)
     return TeacherReport(
         label=job.label,
-        entry=str(store.path(data.fingerprint, planned.entry_name, planned.identity)),
+        entry=str(store.path(data.fingerprint, planned.label, planned.identity)),
         trained=planned.label in pool.trained,
         seconds=time.perf_counter() - started,
         score=trajectory.scores[-1],
