@@ -113,7 +113,9 @@ class GroupedTable:
         no_user, no_item = (users == 0) & ~absent, (items == 0) & ~absent
         for kind, which, column in (("unknown_user", no_user, rows.users), ("unknown_item", no_item, rows.items)):
             if which.any():
-                counted.add(kind, which.sum(), pc.unique(column.filter(pa.array(which))).slice(0, 3).to_pylist())
+                names = pc.unique(column.filter(pa.array(which))).slice(0, 3)
+                self._refuse_decimals(names, self.users if kind == "unknown_user" else self.items)
+                counted.add(kind, which.sum(), names.to_pylist())
         kept = ~(absent | no_user | no_item)
         labels = np.unique(rows.snapshot[kept])
         if len(labels) and labels[-1] > np.iinfo(np.int32).max:
@@ -137,6 +139,16 @@ class GroupedTable:
             if end > start:
                 self._open[number].write(record[start:end].tobytes())
             start = end
+
+    def _refuse_decimals(self, names: pa.Array, known: Ids) -> None:
+        """Ids that went through floating point: 204.0 where the data set has 204."""
+        whole = pc.replace_substring_regex(names, r"\.0+$", "")
+        for name, short, internal in zip(names.to_pylist(), whole.to_pylist(), known.of(whole)):
+            if internal and short != name:
+                raise ValueError(
+                    f"{self.mismatches.source} names {name!r}, and the data set has {short!r}: ids were written as "
+                    "numbers with a decimal point; write whole numbers or text"
+                )
 
     def lists(self, append: Append) -> None:
         """Sort each bucket and hand its lists over, users ascending within each snapshot."""

@@ -193,6 +193,7 @@ def test_ids_that_were_read_as_floating_point(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("user,item,rank\nann,1.0,1\nann,x,2\n", "names '1.0', and the data set has '1': ids were written as numbers"),
         ("user,item,rank\nann,x,first\n", r"cannot be read as csv: .*invalid value 'first'"),
         ("user,item,rank\nann,x,1\nann,y\n", r"cannot be read as csv: .*Expected 3 columns, got 2"),
         ("user,item,rank,user\nann,x,1,bob\n", "more than one column 'user'"),
