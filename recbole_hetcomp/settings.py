@@ -17,6 +17,9 @@ SERVED_LENGTH = 100  # items of a teacher's serving-time list kept at least, for
 EXACT_UP_TO = 50_000  # items of a catalogue whose rest is not sampled by itself
 REST_DRAWS = 8192  # draws a batch on a larger one
 
+IMPORTED = "import:"
+"""Before the name of a teacher that was imported into the store (docs/rankings.md)."""
+
 # What part of the memory budget one matrix is: the scores of a block of users are float32 and held up to four times
 # (a model's product, a copy without the history, what a selection needs); the lists' computations, which run in blocks
 # of their own, hold up to sixteen int64 matrices of one size.
@@ -54,7 +57,7 @@ class Teachers(Settings):
 
     teachers: tuple[str, ...] = setting(
         ("BPR", "CML", "NeuMF", "LightGCN", "MultiVAE", "ItemVAE"),
-        "RecBole general recommenders, or dotted paths of teachers of your own (docs/extending.md).",
+        "RecBole general recommenders, import:NAME (docs/rankings.md), dotted paths of your own (docs/extending.md).",
     )
     teacher_config: Mapping[str, Mapping[str, Any]] = setting(
         {}, "Settings of single teachers, {name: {key: value}}; defaults: properties/model/."
@@ -280,6 +283,15 @@ class Run(Settings):
     def block_elements(self) -> int:
         """Elements of one int64 matrix that fit the memory budget beside a block's others: ``core``'s ``budget``."""
         return (self.memory_budget_mb << 20) // _BYTES_PER_ELEMENT
+
+
+def from_outside(teacher: str) -> bool:
+    """Whether a teacher's name is no RecBole model's: a dotted path, or an imported teacher.
+
+    >>> from_outside("import:llm"), from_outside("mine.Ranker"), from_outside("BPR")
+    (True, True, False)
+    """
+    return "." in teacher or teacher.startswith(IMPORTED)
 
 
 def score_elements(memory_budget_mb: int) -> int:

@@ -21,8 +21,11 @@ from click.shell_completion import BashComplete, add_completion_class
 from recbole_hetcomp.cli.errors import guarded
 from recbole_hetcomp.version import __version__
 
-COMMANDS = ("run", "teachers", "tune", "models", "store", "prepare", "benchmark", "settings", "completion")
-"""Each is the object of its name in the module of its name."""
+COMMANDS = (
+    "run", "teachers", "import-teacher", "export-rankings", "tune", "models", "store", "prepare", "benchmark",
+    "settings", "completion",
+)  # fmt: skip
+"""Each is the object of its name in the module of its name, with _ for -."""
 
 
 class _Commands(click.Group):
@@ -32,7 +35,10 @@ class _Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        return getattr(importlib.import_module(f"recbole_hetcomp.cli.{name}"), name) if name in COMMANDS else None
+        if name not in COMMANDS:
+            return None
+        module = name.replace("-", "_")
+        return getattr(importlib.import_module(f"recbole_hetcomp.cli.{module}"), module)
 
 
 @click.group(

@@ -28,6 +28,24 @@ def read_settings(words: Sequence[str]) -> dict[str, Any]:
     return {name: read_value(text) for name, text in texts.items()}
 
 
+def read_pairs(option: str, text: str) -> dict[str, Any]:
+    """``name=value,name=value`` as a mapping.
+
+    Raises:
+        ValueError: a part is not of this form, or a name is given twice.
+
+    >>> read_pairs("--allow", "duplicate=1, unknown_item=0.2")
+    {'duplicate': 1, 'unknown_item': 0.2}
+    """
+    found: dict[str, Any] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = part.partition("=")
+        if not equals or not name or name in found:
+            raise ValueError(f"{option} {text!r} is not understood: NAME=VALUE, separated by commas, each name once")
+        found[name] = read_value(value)
+    return found
+
+
 def joined(words: Sequence[str]) -> list[str]:
     """``--name value`` as ``--name=value``.
 

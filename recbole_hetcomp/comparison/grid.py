@@ -16,7 +16,8 @@ from typing import Any
 from recbole_hetcomp.comparison.plan import BenchmarkPlan, Entry
 from recbole_hetcomp.comparison.trials import nearest, trial_settings
 from recbole_hetcomp.recbole_bridge.source import outside_code
-from recbole_hetcomp.teachers.protocol import OutsideTeacher
+from recbole_hetcomp.settings import IMPORTED, from_outside
+from recbole_hetcomp.teachers.protocol import outside_teacher
 from recbole_hetcomp.tune.space import merged
 
 ENSEMBLE = "TeacherEnsemble"
@@ -266,9 +267,11 @@ class Grid:
             trial=trial,
         )
 
-    @staticmethod
-    def _outside_code(model: str, backbone: str, teachers: Sequence[str]) -> str:
+    def _outside_code(self, model: str, backbone: str, teachers: Sequence[str]) -> str:
         """A hash of the code from outside that decides a cell; empty where there is none."""
         code = outside_code(model, backbone, *teachers)
-        code.update({name: OutsideTeacher.of(name, {}, tried=False).code for name in teachers if "." in name})
+        for name in filter(from_outside, teachers):
+            if name.startswith(IMPORTED) and self.plan.store_dir is None:
+                raise ValueError(f"teachers.models names {name!r}: give store_dir, the store that it was imported into")
+            code[name] = outside_teacher(name, {}, self.plan.store_dir or "", tried=False).code
         return hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()[:8] if code else ""

@@ -24,6 +24,7 @@ class Interactions:
         served: each user's training and validation items, what is not recommended at test time.
         active: bool [U], users with at least one training item; the padding user is not.
         fingerprint: identifies users, items and the split.
+        ids: identifies users and items alone, in the order of their internal ids.
     """
 
     n_users: int
@@ -32,6 +33,7 @@ class Interactions:
     served: Ragged
     active: Tensor
     fingerprint: str
+    ids: str = ""
 
     @classmethod
     def from_datasets(cls, train: Any, valid: Any) -> Interactions:
@@ -47,6 +49,7 @@ class Interactions:
             served=served,
             active=observed.lengths() > 0,
             fingerprint=_fingerprint(train, observed, served),
+            ids=_ids_digest(train).hexdigest()[:16],
         )
 
     @property
@@ -77,12 +80,17 @@ def _pairs(dataset: Any) -> tuple[Tensor, Tensor]:
 
 
 def _fingerprint(dataset: Any, *parts: Ragged) -> str:
-    digest = hashlib.sha256(f"{dataset.dataset_name}|{dataset.user_num}|{dataset.item_num}".encode())
-    for field in (dataset.uid_field, dataset.iid_field):
-        digest.update("\x1f".join(map(str, dataset.field2id_token[field])).encode())
+    digest = _ids_digest(dataset)
     for part in parts:
         digest.update(part.offsets.numpy().astype("<i8").tobytes())
         digest.update(part.values.numpy().astype("<i8").tobytes())
     if bool((parts[0].lengths()[1:] == 0).any()):
         digest.update(b"|rankings of users without training items")
     return digest.hexdigest()[:16]
+
+
+def _ids_digest(dataset: Any) -> Any:
+    digest = hashlib.sha256(f"{dataset.dataset_name}|{dataset.user_num}|{dataset.item_num}".encode())
+    for field in (dataset.uid_field, dataset.iid_field):
+        digest.update("\x1f".join(map(str, dataset.field2id_token[field])).encode())
+    return digest

@@ -20,7 +20,7 @@ from recbole_hetcomp.recbole_bridge.property_files import read_preset, read_prop
 from recbole_hetcomp.recbole_bridge.recbole_settings import check_model_settings, recbole_setting
 from recbole_hetcomp.recbole_bridge.registry import TEACHER, model_defaults, models_of_role, teacher_defaults
 from recbole_hetcomp.recbole_bridge.source import outside_code
-from recbole_hetcomp.settings import HetCompSettings, Run, Student, Training, score_elements
+from recbole_hetcomp.settings import HetCompSettings, Run, Student, Training, from_outside, score_elements
 
 _DATA = (set(dataset_arguments) | set(general_arguments) | set(evaluation_arguments)) - {"config_file"}
 _DATA |= {"worker", "shuffle", "benchmark_filename", "metric_decimal_place"}
@@ -89,14 +89,14 @@ def checked_settings(config: Config, method: type[Settings] | None = None) -> He
 def _check_teachers(settings: HetCompSettings) -> None:
     known = models_of_role(TEACHER)
     for name in settings.teachers:
-        if "." not in name and name not in known:
+        if not from_outside(name) and name not in known:
             raise ValueError(f"unknown teacher {name!r}{_kind_of(name)}{did_you_mean(name, known)}")
     for name, given in settings.teacher_config.items():
         if name not in settings.teachers:
-            if "." not in name and name not in known:
+            if not from_outside(name) and name not in known:
                 raise ValueError(f"teacher_config names {name!r}{did_you_mean(name, settings.teachers)}")
             logging.getLogger().warning(f"teacher_config names {name}, which is no teacher of this run")
-        elif "." not in name:
+        elif not from_outside(name):
             _check_nested(f"teacher_config for {name}", name, given)
 
 

@@ -95,6 +95,9 @@ def gather_knowledge(
     data = Interactions.from_datasets(train_data._dataset, valid_data._dataset)
     settings.check_catalogue(data.n_items - 1)
     planned = planned_teachers(config, settings) if with_teachers else []
+    for teacher in planned:
+        if teacher.outside is not None:
+            teacher.outside.check_data(data)
     alone = planned_student_alone(config, settings) if with_no_kd else None
     store = TrajectoryStore(Path(settings.store_dir))
     _report_data(data, settings, valid_data._dataset)

@@ -13,6 +13,7 @@ from recbole_hetcomp.metrics.lists import needs_lists_only
 from recbole_hetcomp.recbole_bridge.config import no_kd_config, teacher_config
 from recbole_hetcomp.recbole_bridge.identity import training_identity
 from recbole_hetcomp.settings import SERVED_LENGTH, HetCompSettings
+from recbole_hetcomp.teachers.imported_teacher import ImportedTeacher
 from recbole_hetcomp.teachers.protocol import OutsideTeacher, outside_teachers
 
 
@@ -38,7 +39,7 @@ class PlannedTeacher:
     spacing: str
     length: int
     served_length: int
-    outside: OutsideTeacher | None = None
+    outside: OutsideTeacher | ImportedTeacher | None = None
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class TeacherPool:
             self.logger.info(f"{planned.title}: taken from the store, not trained ({place})")
             return stored
         self.store.write(fingerprint, label, identity, self._train(planned))
-        self.trained.append(label)
+        self.trained.append(planned.label)
         written = self.store.read(fingerprint, label, identity)
         assert written is not None
         return written

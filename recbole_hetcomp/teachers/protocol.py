@@ -13,7 +13,8 @@ from recbole.model.abstract_recommender import AbstractRecommender
 
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.recbole_bridge.source import code_of, contents_of_files
-from recbole_hetcomp.settings import HetCompSettings
+from recbole_hetcomp.settings import IMPORTED, HetCompSettings, from_outside
+from recbole_hetcomp.teachers.imported_teacher import ImportedTeacher
 from recbole_hetcomp.teachers.recorder import SnapshotRecorder
 from recbole_hetcomp.trajectories import Trajectory
 
@@ -100,6 +101,9 @@ class OutsideTeacher:
             "valid_metric": config["valid_metric"],
         }
 
+    def check_data(self, interactions: Interactions) -> None:
+        """Any data will do."""
+
     def seed_in(self, config: Config) -> int:
         """The seed in a run."""
         return config["seed"] if self.seed is None else self.seed
@@ -109,16 +113,29 @@ class OutsideTeacher:
         return _imported(self.path)(**self.settings)
 
 
-def outside_teachers(settings: HetCompSettings) -> dict[str, OutsideTeacher]:
-    """The teachers of a run that are named by a dotted path.
+def outside_teacher(
+    name: str, settings: Mapping[str, Any], store_dir: str, tried: bool = True
+) -> OutsideTeacher | ImportedTeacher:
+    """A teacher that is no RecBole model, by its name in ``teachers``.
 
     Raises:
-        ValueError: as :meth:`OutsideTeacher.of`.
+        ValueError: as :meth:`OutsideTeacher.of` and :meth:`ImportedTeacher.of`.
+    """
+    if name.startswith(IMPORTED):
+        return ImportedTeacher.of(name, settings, store_dir)
+    return OutsideTeacher.of(name, settings, tried)
+
+
+def outside_teachers(settings: HetCompSettings) -> dict[str, OutsideTeacher | ImportedTeacher]:
+    """The teachers of a run that are named by a dotted path, or were imported.
+
+    Raises:
+        ValueError: as :func:`outside_teacher`.
     """
     return {
-        name: OutsideTeacher.of(name, settings.teacher_config.get(name, {}))
+        name: outside_teacher(name, settings.teacher_config.get(name, {}), settings.store_dir)
         for name in settings.teachers
-        if "." in name
+        if from_outside(name)
     }
 
 

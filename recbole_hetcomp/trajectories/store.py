@@ -28,6 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from recbole_hetcomp.files import free_bytes, sha256_of, sync_directory, sync_file
+from recbole_hetcomp.trajectories.imported import FOLDER as IMPORTED_FOLDER
 from recbole_hetcomp.trajectories.mapped import map_tensors
 from recbole_hetcomp.trajectories.spool import error_number, remove_abandoned
 from recbole_hetcomp.trajectories.trajectory import CorruptTrajectoryError, Trajectory
@@ -71,10 +72,11 @@ class TrajectoryStore:
             ValueError: if fingerprint or name is not a plain file name, or the settings are not plain JSON
                 data.
         """
-        for label, value in (("fingerprint", fingerprint), ("name", name)):
+        for label, value in (("fingerprint", fingerprint), ("name", name.replace(":", "-"))):
             if not _SAFE_NAME.fullmatch(value):
                 raise ValueError(f"{label} is {value!r}; allowed: letters, digits and _ . + - (not first)")
-        return self.root / fingerprint / f"{name}-{self.key(fingerprint, name, settings)}"
+        folder = name.replace(":", "-")  # import:llm; a colon cannot stand in every system's file names
+        return self.root / fingerprint / f"{folder}-{self.key(fingerprint, name, settings)}"
 
     def read(self, fingerprint: str, name: str, settings: dict[str, Any]) -> Trajectory | None:
         """The stored trajectory, or None where there is none.
@@ -101,7 +103,7 @@ class TrajectoryStore:
         return sorted(
             manifest.parent
             for manifest in self.root.glob(f"*/*/{_MANIFEST}")
-            if not manifest.parent.name.startswith(_TEMPORARY)
+            if not manifest.parent.name.startswith(_TEMPORARY) and manifest.parent.parent.name != IMPORTED_FOLDER
         )
 
     def open(self, entry: Path) -> Trajectory:

@@ -44,6 +44,8 @@ def offered(monkeypatch, capsys):
         ("hetcomp run --compare_no_kd ", ["True", "False"]),
         ("hetcomp run --K ", []),
         ("hetcomp teachers --teachers=[BPR,Multi", ["[BPR,MultiDAE", "[BPR,MultiVAE"]),
+        ("hetcomp teachers ver", ["verify"]),
+        ("hetcomp teachers train --teachers=[BPR,Multi", ["[BPR,MultiDAE", "[BPR,MultiVAE"]),
         ("hetcomp tune --search ", ["random", "grid", "optuna", "hyperopt"]),
         ("hetcomp tune --num", ["--num_samples"]),
         ("hetcomp benchmark --config sm", ["smoke"]),

@@ -23,7 +23,9 @@ NOTES = [
 PYTHON = list(blocks("python"))
 README_WORDS = 700
 LONGEST = 120
-SETTINGS_FOLLOW = ("run", "teachers", "tune", "run_recbole")  # commands that take any setting as --name=value
+# commands that take any setting as --name=value
+SETTINGS_FOLLOW = ("run", "teachers", "import-teacher", "export-rankings", "tune", "run_recbole")
+OF_TEACHERS = ("train", "list", "show", "verify", "remove", "export")  # the first where none is named
 
 
 def of_page(page: Document) -> str:
@@ -162,6 +164,8 @@ def test_commands_exist():
     for where, words in shown_commands():
         name, *rest = words
         command = [rest[0]] if name == "hetcomp" and rest and not rest[0].startswith("-") else []
+        if command == ["teachers"]:
+            command.append(rest[1] if rest[1:] and rest[1] in OF_TEACHERS else OF_TEACHERS[0])
         page = help_of(name, *command)
         known = set(re.findall(r"(?<![\w-])--?\w[\w-]*", page))
         options = {word.partition("=")[0] for word in rest if re.match(r"--?[a-zA-Z]", word)}

@@ -1,0 +1,89 @@
+"""What a store holds: trained and imported teachers, how large and how old they are, and which ones go."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recbole_hetcomp.trajectories.imported import FOLDER, imported_names
+from recbole_hetcomp.trajectories.store import TrajectoryStore
+
+
+@dataclass(frozen=True)
+class StoredTeacher:
+    """One entry of a store.
+
+    Attributes:
+        name: what it is called here: ``import:NAME``, or its folder's name.
+        folder: where it is.
+        imported: whether it was imported.
+        bytes: its size on disk.
+        made: when it was made, in seconds.
+    """
+
+    name: str
+    folder: Path
+    imported: bool
+    bytes: int
+    made: float
+
+
+def stored_teachers(root: Path | str) -> list[StoredTeacher]:
+    """All entries of a store, the oldest first."""
+    found = [_entry(folder.name, folder, False) for folder in TrajectoryStore(root).entries()]
+    found += [_entry(f"import:{name}", Path(root) / FOLDER / name, True) for name in imported_names(root)]
+    return sorted(found, key=lambda entry: (entry.made, entry.name))
+
+
+def _entry(name: str, folder: Path, imported: bool) -> StoredTeacher:
+    sizes = [file.stat().st_size for file in folder.iterdir() if file.is_file()]
+    return StoredTeacher(name, folder, imported, sum(sizes), (folder / "manifest.json").stat().st_mtime)
+
+
+def find(entries: Sequence[StoredTeacher], named: str) -> StoredTeacher:
+    """The one entry that a name, the beginning of one, or a path means.
+
+    Raises:
+        ValueError: none, or more than one.
+    """
+    exact = [entry for entry in entries if named in (entry.name, str(entry.folder))]
+    close = exact or [entry for entry in entries if entry.name.startswith(named)]
+    if len(close) == 1:
+        return close[0]
+    among = ", ".join(str(entry.folder) for entry in close[:5]) if close else ", ".join(e.name for e in entries[:20])
+    raise ValueError(
+        f"{named!r} names {len(close) or 'no'} entries of the store; "
+        + (f"it may be {among}" if close else f"it has {among or 'none'}")
+    )
+
+
+def to_clean(
+    entries: Sequence[StoredTeacher], older_than: float | None = None, keep_bytes: int | None = None
+) -> list[StoredTeacher]:
+    """Entries that go, the oldest first.
+
+    Args:
+        entries: all of them, the oldest first.
+        older_than: seconds; those made longer ago go.
+        keep_bytes: as many of the oldest go as leave no more than this.
+    """
+    now, left = time.time(), sum(entry.bytes for entry in entries)
+    gone = []
+    for entry in entries:
+        old = older_than is not None and now - entry.made > older_than
+        if old or (keep_bytes is not None and left > keep_bytes):
+            gone.append(entry)
+            left -= entry.bytes
+    return gone
+
+
+def remove_entry(entry: StoredTeacher) -> None:
+    """Delete an entry at once; what is mapped from it stays readable."""
+    doomed = Path(tempfile.mkdtemp(prefix=".writing-removed-", dir=entry.folder.parent))
+    os.replace(entry.folder, doomed)
+    shutil.rmtree(doomed)
