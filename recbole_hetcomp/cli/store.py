@@ -9,22 +9,26 @@ from recbole_hetcomp.cli.errors import DONE, FAILED
 from recbole_hetcomp.settings import Teachers
 
 
-@options.command("store", short_help="list the trajectory store and check every entry's checksum")
+@options.command("store", short_help="check every file of the trajectory store, and repair it")
 @options.declared(Teachers, ["store_dir"])
-def store(store_dir: str) -> int:
-    """List the trajectory store and check every entry's checksum. Exit status 1 if one is damaged."""
-    from recbole_hetcomp.trajectories import CorruptTrajectoryError, TrajectoryStore
+@click.option("--repair", is_flag=True, help="Delete what is damaged or left by killed runs; it is trained again.")
+def store(store_dir: str, repair: bool) -> int:
+    """Check every entry of the trajectory store and look for what killed runs have left.
 
-    kept, damaged = TrajectoryStore(store_dir), 0
-    for entry in kept.entries():
-        try:
-            trajectory = kept.open(entry)
-        except CorruptTrajectoryError as error:
-            damaged += 1
-            click.echo(f"DAMAGED  {entry}: {error}")
-            continue
-        snapshots, users, length = trajectory.unobserved.shape
-        click.echo(
-            f"ok       {entry}: {snapshots} snapshots x {users} users x {length} items, epochs {trajectory.epochs}"
-        )
-    return FAILED if damaged else DONE
+    Exit status 1 if something is damaged and stays so.
+    """
+    from recbole_hetcomp.trajectories.housekeeping import check_store, delete
+
+    found = check_store(store_dir)
+    for state in found:
+        click.echo(f"{state.verdict:<9}{state.folder}: {state.about}")
+    bad = [state for state in found if state.verdict != "ok"]
+    if not found:
+        click.echo(f"{store_dir} holds no teachers yet: a run, or hetcomp teachers, puts them there")
+    if bad and repair:
+        for state in bad:
+            delete(state.folder)
+        click.echo(f"{len(bad)} deleted; a run trains again what it needs")
+    elif bad:
+        click.echo(f"{len(bad)} to repair: hetcomp store --repair --store_dir={store_dir} deletes them")
+    return FAILED if bad and not repair else DONE

@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recbole_hetcomp.trajectories.imported import FOLDER, imported_names
-from recbole_hetcomp.trajectories.store import TrajectoryStore
+from recbole_hetcomp.trajectories.imported import FOLDER, imported_names, read_imported
+from recbole_hetcomp.trajectories.store import TEMPORARY, TrajectoryStore
+from recbole_hetcomp.trajectories.trajectory import CorruptTrajectoryError
+
+_LEFT_AFTER_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -87,3 +90,69 @@ def remove_entry(entry: StoredTeacher) -> None:
     doomed = Path(tempfile.mkdtemp(prefix=".writing-removed-", dir=entry.folder.parent))
     os.replace(entry.folder, doomed)
     shutil.rmtree(doomed)
+
+
+@dataclass(frozen=True)
+class EntryState:
+    """What a check of a store says of a folder in it.
+
+    Attributes:
+        folder: the folder.
+        verdict: ``ok``, ``DAMAGED``, or ``LEFT`` by a killed run more than an hour ago.
+        about: its size, or what is wrong with it.
+    """
+
+    folder: Path
+    verdict: str
+    about: str
+
+
+def check_store(root: Path | str) -> list[EntryState]:
+    """Every entry of a store, read whole, and what killed runs have left, by folder.
+
+    A folder that is no entry and no scratch of a run is damaged: its manifest is gone.
+    """
+    store, found = TrajectoryStore(root), []
+    for folder in sorted(store.root.glob("*/*")):
+        if folder.parent.name == "locks" or (folder.parent.name != FOLDER and not _is_folder(folder)):
+            continue
+        if folder.name.startswith(TEMPORARY) or folder.parent.name == "spool":
+            if time.time() - folder.lstat().st_mtime > _LEFT_AFTER_SECONDS:
+                found.append(EntryState(folder, "LEFT", "scratch of a run that was killed"))
+        elif folder.parent.name == FOLDER:
+            if _is_folder(folder):
+                found.append(_imported_state(store.root, folder))
+        else:
+            found.append(_trained_state(store, folder))
+    return found
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() or path.is_symlink()
+
+
+def _trained_state(store: TrajectoryStore, folder: Path) -> EntryState:
+    try:
+        trajectory = store.open(folder)
+    except CorruptTrajectoryError as error:
+        return EntryState(folder, "DAMAGED", str(error))
+    snapshots, users, length = trajectory.unobserved.shape
+    return EntryState(
+        folder, "ok", f"{snapshots} snapshots x {users} users x {length} items, epochs {trajectory.epochs}"
+    )
+
+
+def _imported_state(root: Path, folder: Path) -> EntryState:
+    try:
+        read_imported(root, folder.name).verify()
+    except (CorruptTrajectoryError, ValueError, OSError) as error:
+        return EntryState(folder, "DAMAGED", str(error))
+    return EntryState(folder, "ok", "imported")
+
+
+def delete(folder: Path) -> None:
+    """Delete a folder of a store, or a link to one; what it links to stays."""
+    if folder.is_symlink() or not folder.is_dir():
+        folder.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(folder)

@@ -37,7 +37,7 @@ FORMAT_VERSION = 1
 
 _TENSORS = "trajectory.safetensors"
 _MANIFEST = "manifest.json"
-_TEMPORARY = ".writing-"
+TEMPORARY = ".writing-"
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
@@ -103,7 +103,7 @@ class TrajectoryStore:
         return sorted(
             manifest.parent
             for manifest in self.root.glob(f"*/*/{_MANIFEST}")
-            if not manifest.parent.name.startswith(_TEMPORARY) and manifest.parent.parent.name != IMPORTED_FOLDER
+            if not manifest.parent.name.startswith(TEMPORARY) and manifest.parent.parent.name != IMPORTED_FOLDER
         )
 
     def open(self, entry: Path) -> Trajectory:
@@ -155,8 +155,8 @@ class TrajectoryStore:
         temporary: Path | None = None
         try:
             entry.parent.mkdir(parents=True, exist_ok=True)
-            remove_abandoned(entry.parent, f"{_TEMPORARY}{entry.name}-*")
-            temporary = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{entry.name}-", dir=entry.parent))
+            remove_abandoned(entry.parent, f"{TEMPORARY}{entry.name}-*")
+            temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{entry.name}-", dir=entry.parent))
             _write_entry(temporary, tensors, content)
             self._publish(temporary, entry, fingerprint, name, settings)
         except (OSError, SafetensorError) as error:
@@ -183,7 +183,7 @@ class TrajectoryStore:
         entry = self.path(fingerprint, name, settings)
         if not entry.exists():
             return False
-        doomed = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{entry.name}-", dir=entry.parent))
+        doomed = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{entry.name}-", dir=entry.parent))
         os.replace(entry, doomed)  # vanishes at once, not file by file
         shutil.rmtree(doomed)
         return True

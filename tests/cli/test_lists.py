@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 
+import torch
+
 from recbole_hetcomp import cli
+from recbole_hetcomp.trajectories import Trajectory, TrajectoryStore
 
 
 def test_models_lists_what_may_teach(capsys):
@@ -39,3 +42,36 @@ def test_an_empty_store_is_no_error(capsys, tmp_path):
 def test_words_that_are_no_options_are_refused(capsys):
     assert cli.main(["models", "BPR"]) == 2
     assert "'BPR' is not understood; hetcomp models --help lists all arguments" in capsys.readouterr().err
+
+
+def test_the_store_finds_all_that_is_damaged_and_repairs_it(tmp_path, capsys):
+    store = TrajectoryStore(tmp_path / "store")
+    lists = torch.zeros(2, 3, 4, dtype=torch.int16)
+    made = {
+        name: store.write("data", name, {}, Trajectory(lists, lists[:, 0], (0, 1), (0.1, 0.2)))
+        for name in ("sound", "infinite", "cut", "headless", "flipped")
+    }
+    manifest = made["infinite"] / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"bytes": ', '"bytes": Infinity, "more": '))
+    tensors = made["cut"] / "trajectory.safetensors"
+    tensors.write_bytes(tensors.read_bytes()[:-1])
+    (made["headless"] / "manifest.json").unlink()
+    tensors = made["flipped"] / "trajectory.safetensors"
+    tensors.write_bytes(tensors.read_bytes()[:-1] + b"\x01")
+    (made["sound"].parent / "gone-1").symlink_to(tmp_path / "nowhere")
+    words = ["store", f"--store_dir={tmp_path / 'store'}"]
+    assert cli.main(words) == 1
+    said = capsys.readouterr().out
+    assert said.count("DAMAGED") == 5
+    assert "5 to repair: hetcomp store --repair" in said
+    assert cli.main([*words, "--repair"]) == 0
+    capsys.readouterr()
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"ok       {made['sound']}: 2 snapshots x 3 users x 4 items, epochs (0, 1)"
+    ]
+
+
+def test_an_empty_store_says_so(tmp_path, capsys):
+    assert cli.main(["store", f"--store_dir={tmp_path}"]) == 0
+    assert "holds no teachers yet" in capsys.readouterr().out
