@@ -7,9 +7,10 @@ records    interactions while they are prepared, what was dropped and why
 layout     what a raw file is: its format, and the registry of formats
 formats    one file a format
 reading    :func:`read`, and what formats share
+text       encodings, marks, line ends, compression
 delimited  text whose every line is checked
 filters    threshold, duplicates, minimum counts
-splits     the paper's split
+splits     the paper's split, and those by time
 card       the data card
 folder     an output folder that appears whole or not at all
 pipeline   :func:`prepare`, all of it

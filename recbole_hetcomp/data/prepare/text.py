@@ -48,7 +48,7 @@ def check_encoding(encoding: str) -> None:
         ValueError: names it and some that there are.
     """
     try:
-        b"".decode(encoding)
+        io.TextIOWrapper(io.BytesIO(), encoding)  # knows encodings of text only
     except LookupError as error:
         raise ValueError(f"encoding is {encoding!r}; allowed: utf-8, utf-16, latin-1, cp1252, gbk …") from error
 
