@@ -7,7 +7,6 @@ records    interactions while they are prepared, what was dropped and why
 layout     what a raw file is: its format, and the registry of formats
 formats    one file a format
 reading    :func:`read`, and what formats share
-text       encodings, marks, line ends, compression
 delimited  text whose every line is checked
 filters    threshold, duplicates, minimum counts
 splits     the paper's split, and those by time

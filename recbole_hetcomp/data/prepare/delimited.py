@@ -13,7 +13,7 @@ from typing import IO
 import numpy as np
 import pandas as pd
 
-from recbole_hetcomp.data.prepare.text import opened
+from recbole_hetcomp.data.text import opened
 
 _MORE = "<more>"  # takes the field that a line has too many
 _UNIT = "\x1f"  # ASCII's separator of fields, in place of a longer one
@@ -38,7 +38,7 @@ def read_text(
     """Read columns as text. Empty lines at the end, with separators or without, are no data.
 
     Args:
-        file: text as :func:`~recbole_hetcomp.data.prepare.text.opened` reads it, perhaps compressed by gzip.
+        file: text as :func:`~recbole_hetcomp.data.text.opened` reads it, perhaps compressed by gzip.
         names: the file's columns.
         wanted: those that are needed; a field of them may not be empty.
         separator: between fields, one character or more; None is any white space.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from recbole_hetcomp.data.prepare.records import Records
-from recbole_hetcomp.data.prepare.text import check_encoding
+from recbole_hetcomp.data.text import check_encoding
 
 IGNORED = "_"
 FIELDS = ("user", "item", "rating", "timestamp")

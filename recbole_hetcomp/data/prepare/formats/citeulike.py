@@ -9,7 +9,7 @@ import pandas as pd
 
 from recbole_hetcomp.data.prepare.layout import Layout, data_format
 from recbole_hetcomp.data.prepare.records import Records
-from recbole_hetcomp.data.prepare.text import opened
+from recbole_hetcomp.data.text import opened
 
 
 @data_format(

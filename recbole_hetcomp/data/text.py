@@ -33,10 +33,10 @@ def opened(file: Path, encoding: str | None = None) -> Iterator[IO[str]]:
     if encoding is not None:
         check_encoding(encoding)
     try:
-        with _bytes_of(file) as content, io.TextIOWrapper(content, encoding or _encoding_of(file)) as stream:
+        with _bytes_of(file) as content, io.TextIOWrapper(content, encoding or encoding_of(file)) as stream:
             yield stream
     except UnicodeDecodeError as error:
-        raise ValueError(_undecodable(file, encoding)) from error
+        raise ValueError(undecodable(file, encoding)) from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{file} is compressed by gzip, and cut off or damaged: {error}") from error
 
@@ -59,7 +59,12 @@ def _bytes_of(file: Path) -> IO[bytes]:
     return gzip.open(file, "rb") if compressed else file.open("rb")  # type: ignore[return-value]
 
 
-def _encoding_of(file: Path) -> str:
+def encoding_of(file: Path) -> str:
+    """UTF-8, or what the mark at a file's start says.
+
+    Raises:
+        ValueError: the file holds zero bytes and has no mark.
+    """
     with _bytes_of(file) as content:
         start = content.read(4096)
     marked = next((encoding for mark, encoding in MARKS.items() if start.startswith(mark)), None)
@@ -71,9 +76,9 @@ def _encoding_of(file: Path) -> str:
     return marked or "utf-8"
 
 
-def _undecodable(file: Path, given: str | None) -> str:
-    """What is wrong with the first byte that cannot be read."""
-    encoding = given or _encoding_of(file)
+def undecodable(file: Path, given: str | None) -> str:
+    """What is wrong with the first byte that cannot be read in an encoding, None for the file's own; and its line."""
+    encoding = given or encoding_of(file)
     with _bytes_of(file) as content:
         data = content.read()
     try:
