@@ -37,6 +37,10 @@ def _words(ctx: click.Context, parameter: click.Parameter, text: str | None) -> 
     return None if text is None else tuple(text.split(","))
 
 
+def _some_words(ctx: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, ...]:
+    return () if text is None else tuple(text.split(","))
+
+
 def _tab(ctx: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
     return "\t" if text == "\\t" else text
 
@@ -47,7 +51,13 @@ def _tab(ctx: click.Context, parameter: click.Parameter, text: str | None) -> st
     epilog="Example: hetcomp prepare --format citeulike --input users.dat --output data --name citeulike-t",
 )
 @click.option("--format", required=True, type=_FormatName(), help="What the input is; see docs/data.md.")
-@click.option("--input", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The raw file.")
+@click.option(
+    "--input",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The raw file, or a folder of parts.",
+)
 @click.option(
     "--output",
     required=True,
@@ -64,24 +74,44 @@ def _tab(ctx: click.Context, parameter: click.Parameter, text: str | None) -> st
     help=f"{_formats('columns')}: what the columns are, of user, item, rating, timestamp and _ (ignored), e.g. "
     "item,user,rating,timestamp.",
 )
-@click.option("--user_column", default=_LAYOUT.user_column, help=f"{_formats('user_column')}: column of users.")
-@click.option("--item_column", default=_LAYOUT.item_column, help=f"{_formats('item_column')}: column of items.")
+@click.option(
+    "--user_column",
+    default=_LAYOUT.user_column,
+    help=f"{_formats('user_column')}: column of users; if not given user_id, userId, user … whichever it has.",
+)
+@click.option(
+    "--item_column",
+    default=_LAYOUT.item_column,
+    help=f"{_formats('item_column')}: column of items; if not given item_id, movieId, item … whichever it has.",
+)
 @click.option(
     "--rating_column",
     default=_LAYOUT.rating_column,
-    help=f"{_formats('rating_column')}: column of ratings; none if not given.",
+    help=f"{_formats('rating_column')}: column of ratings; if not given looked for with --threshold only.",
 )
 @click.option(
     "--timestamp_column",
     default=_LAYOUT.timestamp_column,
-    help=f"{_formats('timestamp_column')}: column of times in seconds; none if not given.",
+    help=f"{_formats('timestamp_column')}: column of times in seconds; if not given looked for where the split needs "
+    "it.",
+)
+@click.option(
+    "--keep_columns",
+    default=None,
+    callback=_some_words,
+    help=f"{_formats('keep_columns')}: further columns to keep, e.g. genre:token,price:float.",
+)
+@click.option(
+    "--encoding",
+    default=_LAYOUT.encoding,
+    help=f"{_formats('encoding')}: of the text; UTF-8, or UTF-16 with its mark, if not given.",
 )
 @click.option(
     "--separator",
     default=_LAYOUT.separator,
     callback=_tab,
-    help=f"{_formats('separator')}: between columns, \\t for a tab; if not given a comma, or a tab in files named .tsv "
-    "or .inter.",
+    help=f"{_formats('separator')}: between columns, \\t for a tab; if not given a comma, a tab in files named .tsv "
+    "or .inter, or the one that the header has.",
 )
 @click.option(
     "--threshold", type=float, default=_FILTERS.threshold, help="Lowest rating that counts; all count if not given."
@@ -98,7 +128,8 @@ def _tab(ctx: click.Context, parameter: click.Parameter, text: str | None) -> st
     "--split",
     type=click.Choice(pipeline.SPLITS),
     default=pipeline.SPLITS[0],
-    help="The HetComp paper's, as fixed files, or none, one file for RecBole's own splitter.",
+    help="The HetComp paper's at random; by time for each user, at two points in time for all, or each user's last "
+    "two; or none, one file for RecBole's own splitter.",
 )
 @click.option("--seed", type=int, default=0, help="Of the paper's split; 0 is the paper's.")
 def prepare(

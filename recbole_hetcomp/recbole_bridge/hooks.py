@@ -21,6 +21,7 @@ from recbole.utils import ModelType
 
 from recbole_hetcomp.files import sha256_of
 from recbole_hetcomp.recbole_bridge import compat
+from recbole_hetcomp.recbole_bridge.atomic_files import readable
 from recbole_hetcomp.recbole_bridge.checkpoint import revive
 from recbole_hetcomp.recbole_bridge.loaders import CatalogueEvalDataLoader
 from recbole_hetcomp.recbole_bridge.property_files import load_yaml
@@ -144,12 +145,13 @@ def _with_plugin_loaders(original: Callable) -> Callable:
 
 
 def _with_ids(original: Callable) -> Callable:
-    """An id that RecBole would read as none, and make its padding user or item, is refused with its line."""
+    """What RecBole would trip over or misread is refused with its line: an id that it makes its padding, and more."""
 
     @functools.wraps(original)
     def load(self: Dataset, filepath: str, source: Any) -> Any:
         _check_against_card(Path(filepath), self.dataset_name)
-        frame = original(self, filepath, source)
+        with readable(self, Path(filepath), source):
+            frame = original(self, filepath, source)
         for field in (self.uid_field, self.iid_field):
             if frame is None or field not in frame or not frame[field].isna().any():
                 continue

@@ -9,7 +9,7 @@ formats    one file a format
 reading    :func:`read`, and what formats share
 delimited  text whose every line is checked
 filters    threshold, duplicates, minimum counts
-splits     the paper's split
+splits     the paper's split, and those by time
 card       the data card
 folder     an output folder that appears whole or not at all
 pipeline   :func:`prepare`, all of it

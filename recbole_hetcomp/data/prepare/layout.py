@@ -7,9 +7,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from recbole_hetcomp.data.prepare.records import Records
+from recbole_hetcomp.data.text import check_encoding
 
 IGNORED = "_"
 FIELDS = ("user", "item", "rating", "timestamp")
+USUAL_NAME = ""
+"""In place of a column's name: the one that is usual, if the table has it."""
 Reader = Callable[[Path, "Layout"], Records]
 
 
@@ -23,24 +26,29 @@ class DataFormat:
             names it. Ids and an empty result are checked after it.
         source: where such data can be had, as an end of "Download it by hand: …".
         options: the attributes of :class:`Layout` that say something of this format; the others are refused.
+        parts: whether a folder of such files, as Spark writes it, is read as one.
     """
 
     name: str
     read: Reader
     source: str
     options: tuple[str, ...] = ()
+    parts: bool = False
 
 
 _FORMATS: dict[str, DataFormat] = {}
 
 
-def data_format(name: str, source: str, options: tuple[str, ...] = ()) -> Callable[[Reader], Reader]:
+def data_format(
+    name: str, source: str, options: tuple[str, ...] = (), parts: bool = False
+) -> Callable[[Reader], Reader]:
     """Decorator of a function that reads a format: makes the format known by a name, in this process.
 
     Args:
         name: see :class:`DataFormat`, as for the others.
         source: …
         options: …
+        parts: …
 
     Raises:
         ValueError: the name is taken, or an option is none of :class:`Layout`'s.
@@ -50,7 +58,7 @@ def data_format(name: str, source: str, options: tuple[str, ...] = ()) -> Callab
         raise ValueError(f"options of format {name!r} name {unknown[0]!r}; allowed: {', '.join(READING_OPTIONS)}")
 
     def register(read: Reader) -> Reader:
-        known = _FORMATS.setdefault(name, DataFormat(name, read, source, options)).read
+        known = _FORMATS.setdefault(name, DataFormat(name, read, source, options, parts)).read
         if known is not read:
             raise ValueError(f"format name {name!r} is taken: {known.__module__}.{known.__qualname__} reads it")
         return read
@@ -82,11 +90,14 @@ class Layout:
         format: name of its format, one of :func:`format_names`; each is explained where it is read, in ``formats``.
         columns: for a format without header, what each column is: ``user``, ``item``, ``rating`` (a check-in's
             frequency as well), ``timestamp`` or ``_`` for one that is ignored. None is the format's own order.
-        user_column: for a table, the column of users …
-        item_column: … of items …
-        rating_column: … of ratings, None for none …
-        timestamp_column: … and of times in seconds, None for none.
-        separator: for a CSV table, None for a comma, or a tab in a file named ``.tsv`` or ``.inter``.
+        user_column: for a table, the column of users, None for the usual name that it has …
+        item_column: … of items, likewise …
+        rating_column: … of ratings, None for none, :data:`USUAL_NAME` for a usual name …
+        timestamp_column: … and of times in seconds, likewise.
+        keep_columns: for a table, other columns to keep, a name or ``name:token`` or ``name:float``.
+        separator: for a CSV table, None for a comma, a tab in a file named ``.tsv`` or ``.inter``, or whichever of
+            comma, semicolon, tab and bar the header has.
+        encoding: of text, None for UTF-8, or for what the mark at its start says.
 
     Raises:
         ValueError: there is no such format, or an option is not allowed or does not apply to it.
@@ -94,11 +105,13 @@ class Layout:
 
     format: str = "table"
     columns: tuple[str, ...] | None = None
-    user_column: str = "user_id"
-    item_column: str = "item_id"
+    user_column: str | None = None
+    item_column: str | None = None
     rating_column: str | None = None
     timestamp_column: str | None = None
+    keep_columns: tuple[str, ...] = ()
     separator: str | None = None
+    encoding: str | None = None
 
     def __post_init__(self) -> None:
         apply = format_named(self.format).options
@@ -108,6 +121,8 @@ class Layout:
                 raise ValueError(f"{name} does not apply to format {self.format!r}")
         if self.separator is not None and len(self.separator) != 1:
             raise ValueError(f"separator is {self.separator!r}; allowed: one character")
+        if self.encoding is not None:
+            check_encoding(self.encoding)
         if self.columns is not None:
             _check_columns(self.columns)
 

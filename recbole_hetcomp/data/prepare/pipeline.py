@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,26 @@ import yaml
 from recbole_hetcomp.data.prepare import card as cards
 from recbole_hetcomp.data.prepare.filters import Filters, apply
 from recbole_hetcomp.data.prepare.folder import check_free, whole_folder
-from recbole_hetcomp.data.prepare.layout import Layout
-from recbole_hetcomp.data.prepare.reading import read
+from recbole_hetcomp.data.prepare.layout import USUAL_NAME, Layout, format_named
+from recbole_hetcomp.data.prepare.reading import parts_of, read
 from recbole_hetcomp.data.prepare.records import Drop, Records
-from recbole_hetcomp.data.prepare.splits import PARTS, paper_split
+from recbole_hetcomp.data.prepare.splits import (
+    PARTS,
+    global_temporal_split,
+    leave_one_out_split,
+    paper_split,
+    temporal_split,
+)
 from recbole_hetcomp.files import sha256_of
 from recbole_hetcomp.version import __version__
 
-SPLITS = ("paper", "none")
+_LATER = ("keep_columns", "encoding")  # stand on a card only where they are given
+_BY_TIME = {
+    "temporal": temporal_split,
+    "temporal-global": global_temporal_split,
+    "leave-one-out": leave_one_out_split,
+}
+SPLITS = ("paper", *_BY_TIME, "none")
 
 
 @dataclass(frozen=True)
@@ -70,7 +83,7 @@ def prepare(
     """Prepare a data set.
 
     The folder ``output/name`` appears whole or not at all. It holds ``name.train.inter``, ``name.valid.inter``,
-    ``name.test.inter`` and ``name.item``, the whole catalogue, for the paper's split; or one ``name.inter``, with times
+    ``name.test.inter`` and ``name.item``, the whole catalogue, for a split; or one ``name.inter``, with times
     where there are any, for RecBole's own splitter; ``name.yaml``, which tells RecBole all this; and the data card as
     ``name.card.json`` and ``name.card.md``. The same input and arguments give the same bytes; only the YAML file
     depends on where the folder is.
@@ -81,7 +94,8 @@ def prepare(
         name: the data set's name.
         layout: how the file is read.
         filters: which interactions stay; None is ``Filters()``, users with five or more.
-        split: ``paper`` (method section 7) or ``none``.
+        split: ``paper`` (method section 7); ``temporal``, ``temporal-global`` or ``leave-one-out``, see
+            :mod:`~recbole_hetcomp.data.prepare.splits`; or ``none``.
         seed: of the paper's split.
         overwrite: replace a folder that was made by this function.
 
@@ -102,15 +116,15 @@ def prepare(
     check_names(name, split)
     file, target, mark = Path(file), Path(output) / name, f"{name}.card.json"
     check_free(target, mark, overwrite)
-    raw = read(file, layout)
+    raw = read(file, _with_usual_columns(layout, filters, split))
     records, drops = apply(raw, filters)
     parts, more = _parts(records, split, seed)
     card = {
         "name": name,
-        "input": {"file": file.name, "bytes": file.stat().st_size, "sha256": sha256_of(file)},
+        "input": _account(file),
         "command": command(file.name, name, layout, filters, split, seed),
         "version": __version__,
-        "layout": asdict(layout),
+        "layout": {key: value for key, value in asdict(layout).items() if key not in _LATER or value},
         "filters": asdict(filters),
         "split": split,
         "seed": seed if split == "paper" else None,
@@ -124,6 +138,26 @@ def prepare(
         _write_text(folder / mark, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
         _write_text(folder / f"{name}.card.md", cards.as_markdown(card))
     return Prepared(target, target / f"{name}.yaml", card)
+
+
+def _with_usual_columns(layout: Layout, filters: Filters, split: str) -> Layout:
+    """A layout of a table that also looks for ratings and times, where they are needed and nobody has named them."""
+    looked_for = {"rating_column": filters.threshold is not None, "timestamp_column": split in _BY_TIME}
+    allowed = format_named(layout.format).options
+    named: dict[str, Any] = {
+        name: USUAL_NAME
+        for name, needed in looked_for.items()
+        if needed and name in allowed and getattr(layout, name) is None
+    }
+    return replace(layout, **named)
+
+
+def _account(file: Path) -> dict[str, Any]:
+    """Name, size and checksum of the input; of a folder, of all parts that are read."""
+    parts = parts_of(file)
+    sums = [sha256_of(part) for part in parts]
+    whole = sums[0] if not file.is_dir() else hashlib.sha256("".join(sums).encode()).hexdigest()
+    return {"file": file.name, "bytes": sum(part.stat().st_size for part in parts), "sha256": whole}
 
 
 def command(file: str, name: str, layout: Layout, filters: Filters, split: str, seed: int) -> str:
@@ -163,7 +197,7 @@ def check_names(name: str, split: str) -> None:
 def _parts(records: Records, split: str, seed: int) -> tuple[dict[str, Records], list[Drop]]:
     if split == "none":
         return {"all": records}, []
-    parts, drops = paper_split(records, seed)
+    parts, drops = _BY_TIME[split](records) if split in _BY_TIME else paper_split(records, seed)
     return {name: records.keep(parts == part) for name, part in PARTS.items()}, drops
 
 
@@ -184,7 +218,7 @@ def _frame(records: Records, with_times: bool) -> pd.DataFrame:
     }
     if with_times and records.timestamps is not None:
         columns["timestamp:float"] = exact_times(records.timestamps)
-    return pd.DataFrame(columns)
+    return pd.DataFrame({**columns, **records.others})
 
 
 def exact_times(times: np.ndarray) -> np.ndarray:
@@ -223,11 +257,12 @@ def _write_text(path: Path, text: str) -> None:
 def _settings(target: Path, parts: dict[str, Records], records: Records) -> str:
     """RecBole's settings to load the data set."""
     settings: dict[str, Any] = {"data_path": str(target.parent.resolve())}
+    others = [name.rpartition(":")[0] for name in records.others]
     columns = ["user_id", "item_id"]
     if list(parts) == ["all"]:
         times = ["timestamp"] if records.timestamps is not None else []
-        settings["load_col"] = {"inter": columns + times}
+        settings["load_col"] = {"inter": columns + times + others}
     else:
         settings["benchmark_filename"] = list(parts)
-        settings["load_col"] = {"inter": columns, "item": ["item_id"]}
+        settings["load_col"] = {"inter": columns + others, "item": ["item_id"]}
     return yaml.safe_dump(settings, sort_keys=False, default_flow_style=None)

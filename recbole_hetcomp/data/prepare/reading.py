@@ -27,7 +27,8 @@ def read(file: Path | str, layout: Layout) -> Records:
     """Read a raw file.
 
     Args:
-        file: the file; text is UTF-8, and may be compressed by gzip except for citeulike.
+        file: the file, or a folder of parts as Spark writes it, which are read in the order of their names; text may
+            be compressed by gzip.
         layout: its format.
 
     Raises:
@@ -35,32 +36,75 @@ def read(file: Path | str, layout: Layout) -> Records:
         ValueError: a line or a column is not as the layout says.
     """
     file, format = Path(file), format_named(layout.format)
-    if not file.is_file():
+    if not file.exists():
         raise FileNotFoundError(
             f"{file} does not exist. Download it by hand: {format.source} "
             "(RecBole's own download links answer 'Access Denied')"
         )
+    if file.is_dir() and not format.parts:
+        raise ValueError(f"{file} is a folder; format {layout.format!r} reads one file")
     try:
-        records = format.read(file, layout)
+        records = joined([format.read(part, layout) for part in parts_of(file)])
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} is not UTF-8 text: {error}") from error
     _check(file, records)
     return records
 
 
-def read_headerless(file: Path, columns: tuple[str, ...], separator: str | None) -> Records:
+def parts_of(file: Path) -> list[Path]:
+    """The file itself, or of a folder the files in it, by name; none that is hidden, is empty or starts with ``_``.
+
+    Raises:
+        ValueError: the folder has none.
+    """
+    if not file.is_dir():
+        return [file]
+    inside = (part for part in sorted(file.rglob("*")) if part.is_file() and part.stat().st_size)
+    found = [part for part in inside if not any(word[0] in "._" for word in part.relative_to(file).parts)]
+    if not found:
+        raise ValueError(f"{file} is a folder without a file that holds data")
+    return found
+
+
+def joined(parts: Sequence[Records]) -> Records:
+    """One after the other, as if they had been one file.
+
+    >>> one, two = (Records(*[np.array([0, 1])] * 2, *[np.array(names, object)] * 2) for names in ("ab", "bc"))
+    >>> joined([one, two]).users.tolist(), "".join(joined([one, two]).user_ids)
+    ([0, 1, 1, 2], 'abc')
+    """
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    users, user_ids = pd.factorize(np.concatenate([part.user_ids[part.users] for part in parts]))
+    items, item_ids = pd.factorize(np.concatenate([part.item_ids[part.items] for part in parts]))
+    return Records(
+        np.asarray(users, dtype=np.int64),
+        np.asarray(items, dtype=np.int64),
+        user_ids,
+        item_ids,
+        None if first.ratings is None else np.concatenate([part.ratings for part in parts]),
+        None if first.timestamps is None else np.concatenate([part.timestamps for part in parts]),
+        {name: np.concatenate([part.others[name] for part in parts]) for name in first.others},
+    )
+
+
+def read_headerless(
+    file: Path, columns: tuple[str, ...], separator: str | None, encoding: str | None = None
+) -> Records:
     """Read delimited text without a header, compressed by gzip or not.
 
     Args:
         file: the file.
         columns: what each column is, as in :class:`Layout`; no field may be empty.
         separator: between fields, one character or more; None is any white space.
+        encoding: of the text; None is UTF-8, or what the mark at its start says.
 
     Raises:
         ValueError: a line has too many fields or too few, or a word where a number belongs; names the line.
     """
     names = [name if name != IGNORED else f"{IGNORED}{place}" for place, name in enumerate(columns, start=1)]
-    return records_from_frame(file, read_text(file, names, names, separator), unit="line")
+    return records_from_frame(file, read_text(file, names, names, separator, encoding=encoding), unit="line")
 
 
 def records_from_frame(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ class Records:
         item_ids: the input's names of items, str [≥ I].
         ratings: float64 [n], or None where the input has none.
         timestamps: float64 [n], or None likewise.
+        others: further columns by RecBole's name of each, ``name:type``, [n] each.
     """
 
     users: Ints
@@ -31,6 +34,7 @@ class Records:
     item_ids: NDArray[np.object_]
     ratings: Floats | None = None
     timestamps: Floats | None = None
+    others: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.users)
@@ -53,6 +57,7 @@ class Records:
             items=self.items[mask],
             ratings=None if self.ratings is None else self.ratings[mask],
             timestamps=None if self.timestamps is None else self.timestamps[mask],
+            others={name: values[mask] for name, values in self.others.items()},
         )
 
 

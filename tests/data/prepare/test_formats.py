@@ -156,11 +156,13 @@ def test_parquet(tmp_path):
         (MOVIELENS, "1::2::3::4\n1::::3::4\n", "line 2 .* nothing in column 'item'"),
         (MOVIELENS, "1::2::3::4\n1::2::3::4::5\n", "line 2 .* more than 4 fields: user, item, rating, timestamp"),
         (MOVIELENS, "1::2::3::4::5\n1::2::3::4\n", "line 1 .* more than 4 fields"),
-        (MOVIELENS, "1::2::3::4\n\n", "line 2 .* nothing in column 'user'"),
+        (MOVIELENS, "1::2::3::4\n\n1::2::3::4\n", "line 2 .* nothing in column 'user'"),
         (MOVIELENS, "1:2:3:4\n", "line 1 .* nothing in column 'item'"),
         (MOVIELENS, "1::2::x::4\n", "line 1 .* has 'x' in column 'rating'"),
         (MOVIELENS, "", "holds no interaction"),
-        (TABLE, "user,item\na,b\n", "no column 'user_id'; it has 'user', 'item'"),
+        (TABLE, "who,item\na,b\n", "no column of users .* it has 'who', 'item'; say which it is by --user_column"),
+        (TABLE, "user,what\na,b\n", "no column of items .* it has 'user', 'what'; .* --item_column"),
+        (Layout(user_column="who"), "user,item\na,b\n", "no column 'who'; it has 'user', .* --user_column"),
         (TABLE, "user_id,item_id,item_id\na,b,c\n", "more than one column 'item_id'"),
         (TABLE, "user_id,item_id,x\na,b,1\na,,1\n", "line 3 .* nothing in column 'item_id'"),
         (TABLE, "user_id,item_id\na,b\na,b,c\n", "line 3 .* more than 2 fields"),
@@ -169,7 +171,7 @@ def test_parquet(tmp_path):
         (TABLE, "user_id,item_id\na,b\n\na,c\n", "line 3 .* nothing in column 'user_id'"),
         (TABLE, 'user_id,item_id\na,"b\n', "line 2 .* opens a quote"),
         (TABLE, 'user_id,item_id\na,"b\nc"\n', "item id 'b.nc'"),
-        (TABLE, "", "no column 'user_id'; it has none"),
+        (TABLE, "", "no column of users with a usual name; it has none"),
         (TABLE, "user_id,item_id\n", "holds no interaction"),
     ],
 )
@@ -191,7 +193,7 @@ def test_text_that_is_not_utf8(tmp_path):
     [
         ({"user_id": [1.0, 2.0], "item_id": [1, 2]}, "column 'user_id' .* holds 1.0"),
         ({"user_id": ["a", None], "item_id": [1, 2]}, "row 2 .* nothing in column 'user_id'"),
-        ({"user": ["a"], "item_id": [1]}, "no column 'user_id'; it has 'user', 'item_id'"),
+        ({"who": ["a"], "item_id": [1]}, "no column of users .* it has 'who', 'item_id'"),
     ],
 )
 def test_a_wrong_parquet_file(tmp_path, columns, message):

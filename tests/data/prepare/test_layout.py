@@ -141,13 +141,16 @@ def test_a_taken_name_is_refused(formats):
 
 def test_the_same_reader_twice_is_one_format(formats):
     before = layout.format_named("checkins")
-    register = data_format("checkins", before.source, before.options)
+    register = data_format("checkins", before.source, before.options, before.parts)
     assert register(checkins.read_checkins) is checkins.read_checkins
-    assert layout.format_named("checkins") == before == DataFormat("checkins", before.read, before.source, ("columns",))
+    expected = DataFormat("checkins", before.read, before.source, ("columns", "encoding"), parts=True)
+    assert layout.format_named("checkins") == before == expected
 
 
 def test_an_unknown_option_is_refused(formats):
-    with pytest.raises(ValueError, match=r"options of format 'mine' name 'sep'; allowed: columns, .*, separator$"):
+    with pytest.raises(
+        ValueError, match=r"options of format 'mine' name 'sep'; allowed: columns, .*, separator, encoding$"
+    ):
         data_format("mine", source="here", options=("separator", "sep"))
 
 

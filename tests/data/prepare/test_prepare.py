@@ -129,6 +129,31 @@ def test_no_split_keeps_times(raw, tmp_path):
     assert list(made.card["parts"]) == ["all"]
 
 
+@pytest.mark.parametrize("split", ["temporal", "temporal-global", "leave-one-out"])
+def test_splits_by_time_find_the_usual_column(raw, tmp_path, split):
+    table = tmp_path / "table.csv"
+    table.write_text("userId,movieId,rating,timestamp\n" + raw.read_text())
+    words = ["prepare", "--format", "table", "--input", str(table), "--output", str(tmp_path / "out"), "--name", "toy"]
+    assert cli.main([*words, "--split", split, "--threshold", "2"]) == 0
+    card = json.loads((tmp_path / "out" / "toy" / "toy.card.json").read_text())
+    assert f"--threshold 2.0 --split {split}" in card["command"]
+    assert list(card["parts"]) == ["train", "valid", "test"]
+    rows = pd.read_csv(table).query("rating >= 2").drop_duplicates(["userId", "movieId"])
+    when = rows.set_index(["userId", "movieId"])["timestamp"]
+    parts = [inter(tmp_path / "out" / "toy" / f"toy.{part}.inter") for part in ("train", "valid", "test")]
+    train, valid, test = (
+        part.assign(when=list(when.loc[list(part.itertuples(index=False, name=None))])) for part in parts
+    )
+    if split == "temporal-global":
+        assert train["when"].max() < valid["when"].min() < valid["when"].max() < test["when"].min()
+    newest = [part.groupby("user_id:token")["when"].max() for part in (train, valid)]
+    oldest = [part.groupby("user_id:token")["when"].min() for part in (valid, test)]
+    for before, after in zip(newest, oldest):
+        both = before.index.intersection(after.index)
+        assert len(both) > 5
+        assert (before[both] < after[both]).all()
+
+
 # --- whole or not at all ---
 
 
@@ -176,7 +201,7 @@ def test_nothing_stays_behind_when_writing_fails(made, raw, tmp_path, monkeypatc
     [
         ({"name": "../up"}, "name is '../up'"),
         ({"name": "ml-100k"}, "RecBole always loads its own copy"),
-        ({"split": "loo"}, "split is 'loo'; allowed: paper, none"),
+        ({"split": "loo"}, "split is 'loo'; allowed: paper, temporal, temporal-global, leave-one-out, none"),
     ],
 )
 def test_wrong_settings(raw, tmp_path, settings, message):

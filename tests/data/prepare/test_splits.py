@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recbole_hetcomp.data.prepare import TEST, TRAIN, VALID, Records, paper_split
+from recbole_hetcomp.data.prepare import TEST, TRAIN, VALID, Records, paper_split, splits
 
 DROPPED = -1
 
@@ -115,3 +117,61 @@ def test_the_global_generator_is_left_alone(many):
 def test_a_wrong_seed(many, seed):
     with pytest.raises(ValueError, match=f"seed is {seed}"):
         paper_split(records_of(many), seed)
+
+
+# --- by time ---
+
+
+def naive_by_time(rows: list[tuple[int, int, int]], split: str) -> list[int]:
+    """Parts, told row by row; rows are user, item, time."""
+    parts = [TRAIN] * len(rows)
+    if split == "temporal-global":
+        times = sorted(time for _, _, time in rows)
+        first, second = times[len(rows) * 3 // 5], times[len(rows) * 4 // 5]
+        parts = [TRAIN if time < first else VALID if time < second else TEST for _, _, time in rows]
+        learnt = {rows[n][0] for n, part in enumerate(parts) if part == TRAIN}
+        parts = [part if part == TRAIN or row[0] in learnt else DROPPED for row, part in zip(rows, parts)]
+    else:
+        for user in {user for user, _, _ in rows}:
+            mine = sorted((n for n, row in enumerate(rows) if row[0] == user), key=lambda n: rows[n][2])[::-1]
+            # sorted is stable: of one time the later row is the newer one
+            share = len(mine) // 5 if split == "temporal" else int(len(mine) >= 3)
+            for place, n in enumerate(mine[: 2 * share]):
+                parts[n] = TEST if place < share else VALID
+    known = {rows[n][1] for n, part in enumerate(parts) if part == TRAIN}
+    return [part if part == TRAIN or row[1] in known else DROPPED for row, part in zip(rows, parts)]
+
+
+BY_TIME = {
+    "temporal": splits.temporal_split,
+    "temporal-global": splits.global_temporal_split,
+    "leave-one-out": splits.leave_one_out_split,
+}
+
+
+@pytest.mark.parametrize("split", BY_TIME)
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 4), st.integers(0, 9), st.integers(2**30, 2**30 + 30)),
+        min_size=5,
+        max_size=60,
+        unique_by=lambda row: row[:2],
+    )
+)
+def test_splits_by_time_are_the_naive_ones(split, rows):
+    pairs = records_of([row[:2] for row in rows])
+    records = replace(pairs, timestamps=np.array([row[2] for row in rows], dtype=np.float64))
+    expected = naive_by_time(rows, split)
+    if not {VALID, TEST, TRAIN} <= set(expected):
+        with pytest.raises(ValueError, match="part is empty"):
+            BY_TIME[split](records)
+        return
+    parts, drops = BY_TIME[split](records)
+    assert parts.tolist() == expected
+    assert sum(drop.interactions for drop in drops) == expected.count(DROPPED)
+
+
+@pytest.mark.parametrize("split", BY_TIME)
+def test_a_split_by_time_needs_times(split):
+    with pytest.raises(ValueError, match=r"no column of the input is read as a timestamp: .* --timestamp_column"):
+        BY_TIME[split](records_of([(0, 0), (0, 1)]))

@@ -14,9 +14,10 @@ from recbole_hetcomp.data.prepare.records import Records
     "checkins",
     source="the Foursquare check-ins of SAE-NAD (Foursquare_checkins.txt) come from "
     "http://spatialkeyword.sce.ntu.edu.sg/eval-vldb17/",
-    options=("columns",),
+    options=("columns", "encoding"),
+    parts=True,
 )
 def read_checkins(file: Path, layout: Layout) -> Records:
     """Read check-ins; a frequency or a time in the third column counts if ``columns`` says so."""
-    third = (IGNORED,) if len(first_line(file)) > 2 else ()
-    return read_headerless(file, layout.columns or ("user", "item", *third), None)
+    third = (IGNORED,) if len(first_line(file, None, layout.encoding)) > 2 else ()
+    return read_headerless(file, layout.columns or ("user", "item", *third), None, layout.encoding)

@@ -9,14 +9,22 @@ import pandas as pd
 
 from recbole_hetcomp.data.prepare.layout import Layout, data_format
 from recbole_hetcomp.data.prepare.records import Records
+from recbole_hetcomp.data.text import opened
 
 
-@data_format("citeulike", source="citeulike-t's users.dat is in https://github.com/js05212/citeulike-t")
+@data_format(
+    "citeulike",
+    source="citeulike-t's users.dat is in https://github.com/js05212/citeulike-t",
+    options=("encoding",),
+)
 def read_citeulike(file: Path, layout: Layout) -> Records:
     """Read ``users.dat``."""
     users: list[int] = []
     items: list[str] = []
-    lines = file.read_text(encoding="utf-8").splitlines()
+    with opened(file, layout.encoding) as stream:
+        lines = stream.read().rstrip().split("\n")
+    if lines == [""]:
+        lines = []
     for number, line in enumerate(lines, start=1):
         words = line.split()
         if not words or not all(word.isdecimal() for word in words):

@@ -10,8 +10,11 @@ from recbole_hetcomp.data.prepare.records import Records
 
 
 @data_format(
-    "movielens", source="MovieLens 1M's ratings.dat is in ml-1m.zip on https://grouplens.org/datasets/movielens/1m/"
+    "movielens",
+    source="MovieLens 1M's ratings.dat is in ml-1m.zip on https://grouplens.org/datasets/movielens/1m/",
+    options=("encoding",),
+    parts=True,
 )
 def read_movielens(file: Path, layout: Layout) -> Records:
     """Read ``ratings.dat``."""
-    return read_headerless(file, FIELDS, "::")
+    return read_headerless(file, FIELDS, "::", layout.encoding)

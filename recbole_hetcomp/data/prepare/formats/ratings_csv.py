@@ -13,8 +13,9 @@ from recbole_hetcomp.data.prepare.records import Records
     "ratings-csv",
     source="Amazon's ratings-only files (ratings_Digital_Music.csv and others, of 2014) are linked on "
     "http://jmcauley.ucsd.edu/data/amazon/",
-    options=("columns",),
+    options=("columns", "encoding"),
+    parts=True,
 )
 def read_ratings_csv(file: Path, layout: Layout) -> Records:
     """Read ratings."""
-    return read_headerless(file, layout.columns or FIELDS, ",")
+    return read_headerless(file, layout.columns or FIELDS, ",", layout.encoding)

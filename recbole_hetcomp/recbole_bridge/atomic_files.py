@@ -1,0 +1,124 @@
+"""Atomic files that people write themselves: what RecBole would trip over, or misread, is named with its line."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from recbole.data.dataset import Dataset
+from recbole.utils import FeatureSource, FeatureType, ModelType
+
+from recbole_hetcomp.data.text import encoding_of, opened, undecodable
+
+_UNMARKED = ("utf-8", "utf8", "utf_8")
+_TYPES = ", ".join(kind.value for kind in FeatureType)
+
+
+@contextmanager
+def readable(dataset: Dataset, file: Path, source: Any) -> Iterator[None]:
+    """While RecBole reads a file: its encoding is the one that the mark at its start says, and errors have a place.
+
+    Args:
+        dataset: the data set that reads.
+        file: an atomic file.
+        source: what it is to RecBole.
+
+    Raises:
+        ValueError: the file is empty, its header is not RecBole's, a line has more fields than the header or opens a
+            quote, a word stands where a number belongs, or it is no text; names file and line.
+    """
+    settings = dataset.config.final_config_dict
+    before = {key: value for key, value in settings.items() if key == "encoding"}  # none at all in some
+    given = before.get("encoding") or "utf-8"
+    encoding = encoding_of(file) if given.lower() in _UNMARKED else given
+    separator = dataset.config["field_separator"]
+    header = _check_lines(dataset, file, source, encoding, separator)
+    settings["encoding"] = encoding
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise ValueError(undecodable(file, encoding)) from error
+    except ValueError as error:
+        word = _no_number(file, header, separator, encoding)
+        if word is None:
+            raise ValueError(f"{file}: {error}") from error
+        raise ValueError(word) from error
+    finally:
+        del settings["encoding"]
+        settings.update(before)
+
+
+def _check_lines(dataset: Dataset, file: Path, source: Any, encoding: str, separator: str) -> list[str]:
+    with opened(file, encoding) as lines:
+        header = lines.readline().rstrip("\n").split(separator)
+        _check_header(dataset, file, source, header, separator)
+        filled = 0
+        for number, line in enumerate(lines, start=2):
+            filled += line != "\n"
+            found = _fields(line, separator)
+            if found is None:
+                raise ValueError(f"{file}, line {number}: a field opens a quote that this line does not close")
+            if found > len(header):
+                raise ValueError(f"{file}, line {number}: {found} fields, and the header names {len(header)}")
+    if source == FeatureSource.INTERACTION and not filled:
+        raise ValueError(f"{file} has a header and no interaction")
+    return header
+
+
+def _fields(line: str, separator: str) -> int | None:
+    """Number of fields; None if the last one is in quotes that are not closed."""
+    if '"' in line and len(separator) == 1:
+        try:
+            return len(next(csv.reader([line.rstrip("\n")], delimiter=separator, strict=True)))
+        except csv.Error as error:
+            if "unexpected end" in str(error):
+                return None
+            return len(next(csv.reader([line.rstrip("\n")], delimiter=separator)))
+    return line.count(separator) + 1
+
+
+def _check_header(dataset: Dataset, file: Path, source: Any, header: list[str], separator: str) -> None:
+    expected = (
+        f"expected a name and a type for each column, such as {dataset.uid_field}:token, separated by {separator!r} "
+        f"(field_separator); types: {_TYPES}"
+    )
+    if header == [""]:
+        raise ValueError(f"{file}, line 1: it is empty; {expected}")
+    names = []
+    for column in header:
+        name, _, kind = column.partition(":")
+        if not name or kind not in _TYPES.split(", "):
+            raise ValueError(f"{file}, line 1: column {column!r}; {expected}")
+        names.append(name)
+    if len(set(names)) < len(names):
+        raise ValueError(f"{file}, line 1: a column is named twice: {', '.join(names)}")
+    if source != FeatureSource.INTERACTION or dataset.config["MODEL_TYPE"] in (
+        ModelType.CONTEXT,
+        ModelType.DECISIONTREE,
+    ):
+        return
+    for setting in ("USER_ID_FIELD", "ITEM_ID_FIELD"):
+        wanted = dataset.config[setting]
+        if wanted is not None and wanted not in names:
+            raise ValueError(
+                f"{file}, line 1: no column {wanted!r}; it has {', '.join(names)}; say which it is by {setting}"
+            )
+
+
+def _no_number(file: Path, header: list[str], separator: str, encoding: str) -> str | None:
+    """The first word in a column of numbers, and its place; None if there is none."""
+    columns = [column for column in header if column.endswith(":float")]
+    frame = pd.read_csv(
+        file, delimiter=separator, usecols=columns, dtype=str, encoding=encoding, skip_blank_lines=False
+    )
+    for column in columns:
+        wrong = np.flatnonzero(pd.to_numeric(frame[column], errors="coerce").isna() & frame[column].notna())
+        if len(wrong):
+            word = frame[column].iloc[wrong[0]]
+            return f"{file}, line {wrong[0] + 2}: {word!r} in column {column}; needed: a number"
+    return None
