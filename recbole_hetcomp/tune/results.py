@@ -66,7 +66,8 @@ def record_of(trial: Any, job: Job, cut_off: bool = False) -> Record:
     """
     result = trial.last_result or {}
     folder = str(getattr(trial, "local_path", None) or getattr(trial, "logdir", ""))
-    finished = bool(result.get("finished")) or (Path(folder) / FINISHED_FILE).is_file()
+    all_epochs = int(result.get("epoch", 0)) >= job.at(trial.config).get("epochs", math.inf)  # a scheduler ends it then
+    finished = bool(result.get("finished")) or all_epochs or (Path(folder) / FINISHED_FILE).is_file()
     status = {"TERMINATED": "finished" if finished else "stopped", "ERROR": "failed"}.get(trial.status, "interrupted")
     if cut_off and not finished:
         status = "interrupted"

@@ -220,7 +220,7 @@ TINY = {
         "backbones": {"BPR": {"dimensions": [4]}},
         "methods": {"NoKD": {}, "HetComp": {"settings": {"p": 1}}},
     },
-    "baselines": {"Pop": {"seeds": [1]}, "EASE": {"settings": {"reg_weight": "much"}}},
+    "baselines": {"Pop": {"seeds": [1]}, "NeuMF": {"settings": {"mf_train": False, "mlp_train": False}}},
     "workers": 2,
 }
 
@@ -252,7 +252,7 @@ def test_a_killed_benchmark_goes_on_and_names_what_failed(tiny):
     assert {key: after[key] for key in before} == before
     assert ended.returncode == 1, ended.stderr
     assert "2 cells failed" in ended.stdout
-    assert sorted(pd.read_csv(folder / "failures.csv")["cell"]) == ["EASE, seed 1", "EASE, seed 2"]
+    assert sorted(pd.read_csv(folder / "failures.csv")["cell"]) == ["NeuMF, seed 1", "NeuMF, seed 2"]
     assert len(after) == 7
     logs = [file.read_text() for file in folder.glob(f"cells/*/{LOG}")]
     assert sum("teacher 1/1 BPR: trained in" in text for text in logs) == 1
