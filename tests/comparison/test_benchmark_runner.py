@@ -370,7 +370,7 @@ def test_paths_in_the_config_are_those_of_the_caller(tmp_path, stub):
     config = copy.deepcopy(TINY)
     config["store_dir"] = "kept"
     Path("tiny.yaml").write_text(yaml.safe_dump(config))
-    stub("BPR", "Pop", "EASE", "NoKD")
+    stub("BPR", "Pop", "NeuMF", "NoKD")
     assert run_benchmark("tiny.yaml", tmp_path) == 1
     orders = [json.loads(file.read_text())["setup"] for file in tmp_path.glob(f"cells/*/{CELL}")]
     assert {order["store_dir"] for order in orders} == {str(Path("kept").absolute())}
