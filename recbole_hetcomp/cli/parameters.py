@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -47,13 +49,13 @@ class ModelName(click.ParamType):
 
 
 class ConfigFiles(click.ParamType):
-    """Names of files, separated by spaces."""
+    """Names of files, separated by spaces; a name with spaces stands alone, or in quotes of its own."""
 
     name = "files"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """The names; one of no file is refused."""
-        names = tuple(value.split()) if isinstance(value, str) else tuple(value)
+        names = _file_names(value) if isinstance(value, str) else tuple(value)
         missing = [name for name in names if not Path(name).is_file()]
         if missing:
             self.fail(f"config file {missing[0]!r} does not exist", param, ctx)
@@ -62,6 +64,15 @@ class ConfigFiles(click.ParamType):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         """Files."""
         return click.Path().shell_complete(ctx, param, incomplete)
+
+
+def _file_names(text: str) -> tuple[str, ...]:
+    if Path(text).is_file():
+        return (text,)
+    try:
+        return tuple(shlex.split(text)) if os.name == "posix" else tuple(text.split())
+    except ValueError:  # a quote that is not closed is part of a name
+        return tuple(text.split())
 
 
 class BenchmarkConfig(click.ParamType):

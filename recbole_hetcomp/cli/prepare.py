@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -147,5 +148,6 @@ def prepare(
     except (FileNotFoundError, FileExistsError) as error:
         raise WrongCall(str(error)) from error
     click.echo(prepared)
-    click.echo(f"use it: run_recbole --model=HetComp --dataset={name} --config_files={prepared.config_file}")
+    file = shlex.quote(str(prepared.config_file))
+    click.echo(f"use it: run_recbole --model=HetComp --dataset={name} --config_files={file}")
     return DONE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from recbole_hetcomp.cli import options
@@ -30,5 +32,5 @@ def store(store_dir: str, repair: bool) -> int:
             delete(state.folder)
         click.echo(f"{len(bad)} deleted; a run trains again what it needs")
     elif bad:
-        click.echo(f"{len(bad)} to repair: hetcomp store --repair --store_dir={store_dir} deletes them")
+        click.echo(f"{len(bad)} to repair: hetcomp store --repair --store_dir={shlex.quote(store_dir)} deletes them")
     return FAILED if bad and not repair else DONE

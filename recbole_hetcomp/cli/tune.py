@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def tune(
     try:
         result = run_sweep(plan, resume=resume, say=click.echo)
     except KeyboardInterrupt:
-        click.echo(f"interrupted: hetcomp tune --resume --output {output} goes on")
+        click.echo(f"interrupted: hetcomp tune --resume --output {shlex.quote(output)} goes on")
         return interrupted_status()
     if not result.complete:
         return interrupted_status()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -282,5 +283,6 @@ def _say_result(plan: SweepPlan, records: Sequence[Record], best: Record | None,
         if tested:
             say("its test metrics: " + ", ".join(f"{name} {value:.6f}" for name, value in tested.items()))
     if not complete:
-        say(f"the sweep is not complete: hetcomp tune --resume --output {plan.options.output} goes on with it")
+        output = shlex.quote(str(plan.options.output))
+        say(f"the sweep is not complete: hetcomp tune --resume --output {output} goes on with it")
     say(f"written to {plan.options.folder}")
