@@ -13,19 +13,28 @@ if TYPE_CHECKING:
 
 
 def draw_curves(result: Result, path: Path) -> None:
-    """Draw validation metric, discrepancy to the teachers and curriculum progress over epochs, to a PNG file.
+    """Draw the validation metric over epochs to a PNG file; below it, over its own epochs, what a curriculum did.
+
+    The curriculum's panels show discrepancy to the teachers and shares of snapshots; a method without one has none.
 
     Args:
         result: the run's result.
         path: the file.
     """
-    figure = Figure(figsize=(8, 9), layout="constrained")
+    with_curriculum = any("snapshot_shares" in line or "discrepancy" in line for line in result.history)
+    figure = Figure(figsize=(10, 8) if with_curriculum else (10, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
-    quality, distance, progress = figure.subplots(3, 1, sharex=True)
+    grid = figure.add_gridspec(2 if with_curriculum else 1, 2)
+    quality = figure.add_subplot(grid[0, :])
     _quality(quality, result)
-    _discrepancy(distance, result.history)
-    _progress(progress, result.history)
-    progress.set_xlabel("epoch")
+    quality.set_xlabel("epoch")
+    if with_curriculum:
+        distance = figure.add_subplot(grid[1, 0])
+        progress = figure.add_subplot(grid[1, 1], sharex=distance)
+        _discrepancy(distance, result.history)
+        _progress(progress, result.history)
+        for axes in (distance, progress):
+            axes.set_xlabel("epoch of the curriculum")
     figure.suptitle(f"{result.rows[-1].name} on {result.dataset}, seed {result.seed}")
     figure.savefig(path, dpi=120)
 
@@ -47,6 +56,12 @@ def _quality(axes: Any, result: Result) -> None:
     if teachers:
         best = max(teachers, key=lambda row: row.valid[result.metric])
         axes.axhline(best.valid[result.metric], color="C2", linestyle="-.", label=f"best teacher ({best.name})")
+    if epochs:
+        bigger = result.settings.get("valid_metric_bigger", True)
+        place = max(range(len(scores)), key=lambda n: (scores[n] if bigger else -scores[n], n))
+        last = place == len(scores) - 1
+        note = f"best: epoch {epochs[place]}" + (", the last one: more epochs may help" if last else "")
+        axes.plot(epochs[place], scores[place], marker="o", color="C0", linestyle="none", label=note)
     axes.set_ylabel(f"validation {result.metric}")
     axes.legend(loc="lower right", fontsize="small")
 
@@ -66,6 +81,7 @@ def _progress(axes: Any, history: tuple[dict[str, Any], ...]) -> None:
         labels = [f"snapshot {number}" for number in range(len(shares[0]))]
         axes.stackplot(epochs, list(zip(*shares)), labels=labels, alpha=0.7)
         axes.plot(*_points(history, "fine"), color="black", label="users in the fine stage")
-        axes.legend(loc="center right", fontsize="small")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize="small", ncols=3)
+        axes.margins(x=0)
     axes.set_ylim(0, 1)
     axes.set_ylabel("share of (user, teacher) pairs")
