@@ -171,7 +171,8 @@ def _others(axes: Any, runs: pd.DataFrame, metric: str) -> list[Any]:
             points = axes.scatter(means["parameters"], means[metric], marker=marker, s=45, color=GREY, label=label)
             handles.append(points)
         for name, (x, y) in means.iterrows():
-            axes.annotate(name, (x, y), (5, 0), textcoords="offset points", va="center", color=GREY, fontsize=7)
+            label = axes.annotate(name, (x, y), (5, 0), textcoords="offset points", va="center", color=GREY, fontsize=7)
+            label.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.5})  # lines pass behind
     return handles
 
 
