@@ -105,6 +105,7 @@ def kill_all(kills: int, seed: int, kinds: list[str]) -> dict[str, Counter[str]]
                 ended = subprocess.run(words(data, place), cwd=scratch, capture_output=True, text=True, check=False)
                 same = ended.returncode == 0 and outcome(place) == wanted
                 counts["the same" if same else "ANOTHER"] += 1
+                print(kind, dict(counts), flush=True)
                 if not same:
                     print(kind, ended.returncode, ended.stderr[-500:])
             found[kind] = counts
