@@ -38,7 +38,7 @@ def test_what_is_wrong_is_a_message_and_nothing_runs(capsys, words, message, tmp
 
 def test_a_folder_with_a_sweep_is_a_wrong_call(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "trials" / "one").mkdir(parents=True)
     (tmp_path / "out" / "sweep.json").write_text("{}")
     assert cli.main(["tune", "--output=out"]) == 2
     assert "--resume goes on with it; or give another --output" in capsys.readouterr().err

@@ -261,7 +261,7 @@ def test_a_loader_is_read_once():
 
 @pytest.mark.parametrize(("length", "topk"), [(60, [10, 50]), (5, [3, 20])])
 def test_a_recorded_validation_has_recboles_metrics_and_scores_once(tmp_path, monkeypatch, length, topk):
-    part = Part("BPR", topk=topk).learn()
+    part = Part("BPR", topk=topk, valid_metric=f"Recall@{topk[0]}").learn()
     expected = part.recboles.evaluate(part.valid, load_best_model=False)
     scored: list[int] = []
     predict = type(part.model).full_sort_predict

@@ -115,7 +115,7 @@ def test_a_config_takes_it():
     assert not Config(model="BPR", dataset="ml-100k", config_dict={**SETTINGS, "valid_metric": "RBPLost@5"})[
         "valid_metric_bigger"
     ]
-    with pytest.raises(NotImplementedError, match="no metric named 'RBPs'"):
+    with pytest.raises(ValueError, match="metrics names the unknown 'RBPs'"):
         Config(model="BPR", dataset="ml-100k", config_dict={**SETTINGS, "metrics": ["RBPs"]})
 
 

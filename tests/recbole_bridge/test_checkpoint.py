@@ -52,7 +52,15 @@ def scores_of(model: Any, users: range) -> torch.Tensor:
         ("HetComp", {"teacher_config": {"BPR": {"epochs": 3}}, "teacher_weights": [1, 1, 1, 1, 1, 0.5]}),
         ("TeacherEnsemble", {}),
         ("ItemVAE", {}),
-        ("BPR", {"eval_args": {"mode": {"valid": "uni100", "test": "full"}}, "topk": 5, "metrics": "Recall"}),
+        (
+            "BPR",
+            {
+                "eval_args": {"mode": {"valid": "uni100", "test": "full"}},
+                "topk": 5,
+                "metrics": "Recall",
+                "valid_metric": "Recall@5",
+            },
+        ),
         ("CML", {"my_own_note": "hello"}),
     ],
     ids=lambda value: str(value)[:40],

@@ -298,4 +298,4 @@ def test_plugin_models_are_evaluated_in_batches_of_the_catalogues_size(model):
 def test_recboles_models_keep_their_evaluation_loader():
     assert loader_of("BPR", "valid") is FullSortEvalDataLoader
     sampled = {"eval_args": {"mode": "uni100"}}
-    assert loader_of("HetComp", "valid", **sampled) is not CatalogueEvalDataLoader
+    assert loader_of("CML", "valid", **sampled) is not CatalogueEvalDataLoader

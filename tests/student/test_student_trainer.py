@@ -345,7 +345,10 @@ def test_the_log_tells_each_curriculum_step(finished_run):
     ("settings", "words"),
     [
         ({"K": 5000}, "K=5000"),
-        ({"teacher_config": {"BPR": {"epoch": 3}}}, "'epoch' for BPR; did you mean 'epochs'"),
+        (
+            {"teacher_config": {"BPR": {"epoch": 3}}},
+            "teacher_config for BPR names 'epoch', which nothing reads; did you mean 'epochs'",
+        ),
         (
             {"eval_args": {"split": {"RS": [0.8, 0.0, 0.2]}, "group_by": "user", "order": "RO", "mode": "full"}},
             "validation",

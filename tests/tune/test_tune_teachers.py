@@ -48,7 +48,7 @@ def test_another_split_needs_all_of_them_anew(quick):
 
 
 def test_bad_settings_show_before_any_training(quick):
-    with pytest.raises(ValueError, match="unknown setting 'kk' for ItemKNN"):
+    with pytest.raises(ValueError, match="teacher_config for ItemKNN names 'kk'"):
         needed_teachers("HetComp", "ml-100k", [quick(teacher_config={"ItemKNN": {"kk": 1}})], 1, 0)
 
 
