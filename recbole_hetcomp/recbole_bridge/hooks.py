@@ -25,7 +25,7 @@ from recbole_hetcomp.recbole_bridge.atomic_files import readable
 from recbole_hetcomp.recbole_bridge.checkpoint import revive
 from recbole_hetcomp.recbole_bridge.loaders import CatalogueEvalDataLoader
 from recbole_hetcomp.recbole_bridge.property_files import load_yaml
-from recbole_hetcomp.recbole_bridge.recbole_settings import as_given, check_recbole_settings, is_text
+from recbole_hetcomp.recbole_bridge.recbole_settings import as_given, check_negatives, check_recbole_settings, is_text
 from recbole_hetcomp.recbole_bridge.registry import registered, registration_of, teacher_defaults
 from recbole_hetcomp.signals import take_back
 
@@ -97,6 +97,8 @@ def _with_checked_values(original: Callable) -> Callable:
     @functools.wraps(original)
     def set_defaults(self: Config) -> None:
         check_recbole_settings(self.external_config_dict, self.final_config_dict, self.internal_config_dict)
+        if "train_neg_sample_args" in self.external_config_dict:
+            check_negatives(self.model, self.model_class, self.final_config_dict)
         original(self)
 
     return set_defaults

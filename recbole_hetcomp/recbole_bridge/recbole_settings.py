@@ -13,7 +13,7 @@ from datetime import date
 from typing import Any, Optional
 
 from recbole.evaluator.register import metric_types
-from recbole.utils import EvaluatorType
+from recbole.utils import EvaluatorType, InputType, ModelType
 
 from recbole_hetcomp.declared import Declaration, convert, did_you_mean, suggestion
 from recbole_hetcomp.settings import HetCompSettings
@@ -83,6 +83,10 @@ _NAMED = (
     (re.compile(r"(embedding|hidden|inner|latent|attention|factor)_(size|dim)(ension)?$|^n_heads$"), int, _SIZE),
     (re.compile(r"^(n|num)_layers$|_num$|^(n|num)_"), int, Declaration("", at_most=2**31 - 1)),
 )
+# RecBole's models that learn from whole users and take no negative items, though they say that they take pairs.
+_OF_WHOLE_USERS = {
+    "MultiDAE", "MultiVAE", "MacridVAE", "CDAE", "ENMF", "RaCT", "RecVAE", "DiffRec", "LDiffRec",
+}  # fmt: skip
 _SPLITS = {"RS", "LS"}
 _GROUPS, _ORDERS = ("user", "none", None), ("RO", "TO")
 _MODE = re.compile(r"full|labeled|(?:uni|pop)[1-9][0-9]*")
@@ -114,6 +118,22 @@ def check_recbole_settings(given: Mapping[str, Any], final: Mapping[str, Any], i
     if "eval_args" in given:
         _check_eval_args(given["eval_args"])
     _check_metrics(final)
+
+
+def check_negatives(model: str, model_class: Any, final: Mapping[str, Any]) -> None:
+    """Refuse a model of RecBole's that learns from pairs with a negative item, and gets none.
+
+    Raises:
+        ValueError: names the setting and what is allowed.
+    """
+    sampling = final.get("train_neg_sample_args")
+    none = sampling is None or sampling.get("distribution") == "none"
+    pairs = getattr(model_class, "input_type", None) == InputType.PAIRWISE and model_class.type == ModelType.GENERAL
+    if none and pairs and model not in _OF_WHOLE_USERS and model_class.__module__.startswith("recbole.model."):
+        raise ValueError(
+            f"train_neg_sample_args={sampling!r} is not allowed for {model}, which learns from a negative item for "
+            "each positive one: e.g. {distribution: uniform, sample_num: 1}"
+        )
 
 
 def recbole_setting(name: str) -> bool:

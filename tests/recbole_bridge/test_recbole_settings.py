@@ -147,6 +147,13 @@ def test_what_cannot_teach_says_what_it_is():
         made("HetComp", student_backbone="FM")
 
 
+@pytest.mark.parametrize("value", [None, {"distribution": "none"}])
+def test_a_model_that_needs_negative_items_gets_some(value):
+    with pytest.raises(ValueError, match=r"train_neg_sample_args=.* is not allowed for BPR"):
+        made("BPR", train_neg_sample_args=value)
+    assert made("MultiVAE", train_neg_sample_args=None)["model"] == "MultiVAE"
+
+
 def test_several_processes_are_refused_by_the_commands():
     with pytest.raises(ValueError, match="nproc=2 is not allowed"):
         check_run("BPR", "ml-100k", [], {"nproc": 2})
