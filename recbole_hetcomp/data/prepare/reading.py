@@ -69,7 +69,7 @@ def parts_of(file: Path) -> list[Path]:
 def joined(parts: Sequence[Records]) -> Records:
     """One after the other, as if they had been one file.
 
-    >>> one, two = (Records(*[np.array([0, 1])] * 2, *[np.array(names, object)] * 2) for names in ("ab", "bc"))
+    >>> one, two = (Records(*[np.array([0, 1])] * 2, *[np.array([*names], object)] * 2) for names in ("ab", "bc"))
     >>> joined([one, two]).users.tolist(), "".join(joined([one, two]).user_ids)
     ([0, 1, 1, 2], 'abc')
     """
