@@ -6,15 +6,12 @@ Everything that can be solved by a version range is solved in ``setup.py`` inste
 from __future__ import annotations
 
 import functools
-import os
-import pickle
 import sys
 import warnings
 from typing import Any, Callable
 
 import torch
 
-from recbole_hetcomp.files import verify_archive
 from recbole_hetcomp.recbole_bridge import restricted_pickle
 
 _APPLIED = "_recbole_hetcomp_shim"
@@ -34,10 +31,8 @@ def load_recbole_checkpoints(revive: Callable[[dict], dict]) -> None:
     ``load_data_and_model`` fail. Versions: torch >= 2.6 for RecBole's files, every torch for ours, which hold
     plain data where RecBole expects a ``Config``.
 
-    A file's checksums are verified first, which torch does not do: an altered weight would be taken as it is.
-    Only calls that come from a ``recbole.*`` module and leave ``weights_only`` open are touched: the file is first
-    read safely; a file of RecBole's own format then with what RecBole's checkpoints need and nothing else
-    (:mod:`~recbole_hetcomp.recbole_bridge.restricted_pickle`). Both are handed to ``revive``.
+    Only calls that come from a ``recbole.*`` module and leave ``weights_only`` open are touched; they are answered by
+    :func:`~recbole_hetcomp.recbole_bridge.restricted_pickle.load_checkpoint`.
 
     Args:
         revive: turns the content of one of our checkpoints into what RecBole expects, and returns anything
@@ -52,23 +47,10 @@ def load_recbole_checkpoints(revive: Callable[[dict], dict]) -> None:
         caller = sys._getframe(1).f_globals.get("__name__", "")
         if not caller.startswith("recbole.") or kwargs.get("weights_only") is not None:
             return original(f, *args, **kwargs)
-        if isinstance(f, (str, os.PathLike)) and _is_archive(f):
-            verify_archive(os.fspath(f))
-        try:
-            return revive(original(f, *args, **{**kwargs, "weights_only": True}))
-        except pickle.UnpicklingError:
-            if restricted_pickle.trusted():
-                return original(f, *args, **{**kwargs, "weights_only": False})
-        return revive(original(f, *args, **{**kwargs, "weights_only": False, "pickle_module": restricted_pickle}))
+        return restricted_pickle.load_checkpoint(original, revive, f, *args, **kwargs)
 
     setattr(load, _APPLIED, True)
     torch.load = load
-
-
-def _is_archive(file: Any) -> bool:
-    """Whether a file is of torch's format since 1.6, which has checksums."""
-    with open(file, "rb") as stream:
-        return stream.read(2) == b"PK"
 
 
 def silence_grad_scaler_warning() -> None:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from recbole.model.abstract_recommender import AbstractRecommender
+
+from recbole_hetcomp.files import verify_archive
 
 TRUST = "HETCOMP_TRUST_CHECKPOINTS"
 
@@ -67,6 +70,33 @@ def load(file: Any, **options: Any) -> Any:
     return Unpickler(file, **options).load()
 
 
-def trusted() -> bool:
-    """Whether the user trusts all checkpoints."""
-    return os.environ.get(TRUST) == "1"
+def load_checkpoint(torch_load: Callable[..., Any], revive: Callable[[Any], Any], f: Any, *args: Any, **kw: Any) -> Any:
+    """A checkpoint of ours or of RecBole's, with nothing run that it names.
+
+    A file's checksums are verified first, which torch does not do: an altered weight would be taken as it is. It is
+    then read as weights and plain data; one of RecBole's own format with what its checkpoints need and nothing else.
+
+    Args:
+        torch_load: ``torch.load`` itself.
+        revive: turns the content of one of our checkpoints into what RecBole expects.
+        f: the file, and what else ``torch.load`` takes.
+
+    Raises:
+        DamagedFileError: it is truncated or altered.
+        pickle.UnpicklingError: it names something else.
+    """
+    if isinstance(f, (str, os.PathLike)) and _is_archive(f):
+        verify_archive(os.fspath(f))
+    try:
+        return revive(torch_load(f, *args, **{**kw, "weights_only": True}))
+    except pickle.UnpicklingError:
+        if os.environ.get(TRUST) == "1":
+            return torch_load(f, *args, **{**kw, "weights_only": False})
+    restricted = sys.modules[__name__]
+    return revive(torch_load(f, *args, **{**kw, "weights_only": False, "pickle_module": restricted}))
+
+
+def _is_archive(file: Any) -> bool:
+    """Whether a file is of torch's format since 1.6, which has checksums."""
+    with open(file, "rb") as stream:
+        return stream.read(2) == b"PK"

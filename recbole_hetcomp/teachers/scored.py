@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from torch import Tensor
 
 from recbole_hetcomp.data.rankings.grouping import Ids
 from recbole_hetcomp.data.rankings.mismatches import Mismatches
+from recbole_hetcomp.recbole_bridge.checkpoint import revive
+from recbole_hetcomp.recbole_bridge.restricted_pickle import load_checkpoint
 from recbole_hetcomp.teachers.importing import TargetData
 from recbole_hetcomp.teachers.recorder import Scores, model_scores
 
@@ -215,7 +218,10 @@ class _Opened:
         return model_scores(self.model, self.target.data.n_items)(users)
 
     def _content(self, file: Path) -> Any:
-        content = torch.load(file, map_location="cpu", weights_only=False)  # through the plugin's list of classes
+        try:
+            content = load_checkpoint(torch.load, revive, str(file), map_location="cpu")
+        except pickle.UnpicklingError as error:
+            raise ValueError(f"{file} cannot be read: {error}") from error
         missing = [key for key in ("config", "state_dict", "epoch") if key not in content]
         if missing:
             raise ValueError(f"{file} is no checkpoint of RecBole's: it has no {missing[0]!r}")

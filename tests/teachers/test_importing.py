@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -223,6 +225,26 @@ def test_checkpoints_are_a_trajectory(tmp_path, tiny_run, capsys):
     words = ["import-teacher", "--name", "b", "--checkpoint", str(folder), f"--store_dir={store}", "--seed=5"]
     assert cli.main(words) == 1
     assert "was trained with seed=2020, here it is 5" in capsys.readouterr().err
+
+
+class Sings:
+    """Pickled, it would leave a folder where it is read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.folder),)
+
+
+def test_nothing_that_a_checkpoint_names_is_run(tmp_path, capsys):
+    file, sang = tmp_path / "bad.pth", tmp_path / "sang"
+    torch.save({"config": Sings(sang), "state_dict": {}, "epoch": 1}, file)
+    store = tmp_path / "store"
+    assert cli.main(["import-teacher", "--name", "bad", "--checkpoint", str(file), f"--store_dir={store}"]) == 1
+    assert not sang.exists()
+    assert "bad.pth cannot be read: the file names posix.mkdir" in capsys.readouterr().err
+    assert imported_names(store) == []
 
 
 def test_a_student_is_written_as_a_table(finished_run, tmp_path):
