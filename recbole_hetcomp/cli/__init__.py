@@ -16,20 +16,29 @@ import importlib
 from collections.abc import Sequence
 
 import click
-from click.shell_completion import BashComplete, add_completion_class
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
 from recbole_hetcomp.cli.errors import guarded
 from recbole_hetcomp.version import __version__
 
-COMMANDS = (
-    "run", "teachers", "import-teacher", "export-rankings", "tune", "models", "store", "prepare", "benchmark",
-    "settings", "completion",
-)  # fmt: skip
-"""Each is the object of its name in the module of its name, with _ for -."""
+COMMANDS = {
+    "run": "train teachers, distil a student, print and write the table",
+    "teachers": "train the teachers only, or look after those in the store",
+    "import-teacher": "bring rankings that were made elsewhere, as a teacher",
+    "export-rankings": "write any teacher, ensemble or student as a table",
+    "tune": "search hyperparameters with Ray Tune, on one machine or a cluster",
+    "models": "list the models that may teach or be taught",
+    "store": "check every file of the trajectory store, and repair it",
+    "prepare": "raw files to RecBole's, with the paper's split and a data card",
+    "benchmark": "compare distillation methods, RecBole's models and the teachers' ensemble on one data set",
+    "settings": "say what a setting means, or write the documents of all",
+    "completion": "print the script that lets a shell complete these commands",
+}
+"""What each says of itself, here so that help imports none; it is the object of its name in its module, _ for -."""
 
 
 class _Commands(click.Group):
-    """Imports a command's module when it is asked for."""
+    """Imports a command's module when it is called; help and shells' completion list it without."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -39,6 +48,14 @@ class _Commands(click.Group):
             return None
         module = name.replace("-", "_")
         return getattr(importlib.import_module(f"recbole_hetcomp.cli.{module}"), module)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        named = [CompletionItem(name, help=says) for name, says in COMMANDS.items() if name.startswith(incomplete)]
+        return named + click.Command.shell_complete(self, ctx, incomplete)
 
 
 @click.group(

@@ -15,7 +15,6 @@ from recbole_hetcomp.cli.parameters import BenchmarkConfig
 @options.command(
     "benchmark",
     hint="a change of the config is --set KEY=VALUE",
-    short_help="compare distillation methods, RecBole's models and the teachers' ensemble on one data set",
 )
 @click.option(
     "--config",

@@ -11,7 +11,7 @@ SHELLS = ("bash", "zsh", "fish")
 PROGRAMS = ("hetcomp", "run_recbole")
 
 
-@command("completion", short_help="print the script that lets a shell complete these commands")
+@command("completion")
 @click.argument("shell", type=click.Choice(SHELLS), default="bash")
 def completion(shell: str) -> int:
     """Print the script that lets a shell complete these commands.

@@ -15,7 +15,6 @@ from recbole_hetcomp.cli.errors import DONE, checking
 @options.command(
     "export-rankings",
     takes_settings=True,
-    short_help="write any teacher, ensemble or student as a table",
 )
 @click.option("--source", required=True, help="A checkpoint (.pth), import:NAME, or an entry of the store.")
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="File: .parquet, .csv, .tsv or .trec.")

@@ -16,9 +16,7 @@ _PATH = click.Path(path_type=Path)
 _SOURCES = ("table", "vectors", "checkpoint", "function")
 
 
-@options.command(
-    "import-teacher", takes_settings=True, short_help="bring rankings that were made elsewhere, as a teacher"
-)
+@options.command("import-teacher", takes_settings=True)
 @click.option("--name", required=True, help="What runs call it: teachers: [import:NAME].")
 @options.dataset()
 @options.config_files()

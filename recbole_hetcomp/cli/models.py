@@ -8,7 +8,7 @@ from recbole_hetcomp.cli import options
 from recbole_hetcomp.cli.errors import DONE
 
 
-@options.command("models", short_help="list the models that may teach or be taught")
+@options.command("models")
 def models() -> int:
     """List the models that may teach or be taught."""
     from recbole_hetcomp.recbole_bridge.registry import TEACHER, general_models, models_of_role, registered

@@ -48,7 +48,6 @@ def _tab(ctx: click.Context, parameter: click.Parameter, text: str | None) -> st
 
 @options.command(
     "prepare",
-    short_help="raw files to RecBole's, with the paper's split and a data card",
     epilog="Example: hetcomp prepare --format citeulike --input users.dat --output data --name citeulike-t",
 )
 @click.option("--format", required=True, type=_FormatName(), help="What the input is; see docs/data.md.")

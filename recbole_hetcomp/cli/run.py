@@ -12,7 +12,7 @@ from recbole_hetcomp.cli import options
 from recbole_hetcomp.cli.errors import DONE, checking
 
 
-@options.command("run", takes_settings=True, short_help="train teachers, distil a student, print and write the table")
+@options.command("run", takes_settings=True)
 @options.model()
 @options.dataset()
 @options.config_files()

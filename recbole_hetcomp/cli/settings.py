@@ -11,7 +11,7 @@ from recbole_hetcomp.cli import options
 from recbole_hetcomp.cli.errors import DONE, WrongCall
 
 
-@options.command("settings", short_help="say what a setting means, or write the documents of all")
+@options.command("settings")
 @click.argument("names", nargs=-1)
 @click.option("--write", is_flag=True, help="In a checkout, write the property files and docs/settings.md anew.")
 def settings(names: Sequence[str], write: bool) -> int:

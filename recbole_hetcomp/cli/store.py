@@ -11,7 +11,7 @@ from recbole_hetcomp.cli.errors import DONE, FAILED
 from recbole_hetcomp.settings import Teachers
 
 
-@options.command("store", short_help="check every file of the trajectory store, and repair it")
+@options.command("store")
 @options.declared(Teachers, ["store_dir"])
 @click.option("--repair", is_flag=True, help="Delete what is damaged or left by killed runs; it is trained again.")
 def store(store_dir: str, repair: bool) -> int:

@@ -61,7 +61,6 @@ class _Teachers(click.Group):
 @click.group(
     "teachers",
     cls=_Teachers,
-    short_help="train the teachers only, or look after those in the store",
     no_args_is_help=False,
     context_settings={"max_content_width": 120, "ignore_unknown_options": True},
     epilog="Without a command it is train: any setting may follow as --name=value.",

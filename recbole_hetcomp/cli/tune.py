@@ -18,7 +18,6 @@ from recbole_hetcomp.tune.options import SweepOptions
 @options.command(
     "tune",
     takes_settings=True,
-    short_help="search hyperparameters with Ray Tune, on one machine or a cluster",
     epilog="Example: hetcomp tune --model HetComp --num_samples 16 --epochs 100 --output results/sweep.",
 )
 @options.model()

@@ -70,3 +70,17 @@ def test_no_help_page_imports_recbole(subprocess_environment):
         [sys.executable, "-c", code], env=subprocess_environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_first_help_page_imports_no_command(subprocess_environment):
+    code = (
+        "import sys; from recbole_hetcomp import cli\n"
+        "assert cli.main(['--help']) == 0\n"
+        "heavy = {'recbole', 'torch', 'ray', 'pandas', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=subprocess_environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(f"  {name} " in done.stdout for name in cli.COMMANDS)
