@@ -7,8 +7,11 @@ help, shell completion and :mod:`recbole_hetcomp.core`, the algorithm itself, ne
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
+from recbole_hetcomp.extras import RECBOLE, is_installed
+from recbole_hetcomp.signals import take_back
 from recbole_hetcomp.version import __version__
 from recbole_hetcomp.when_imported import when_imported
 
@@ -33,7 +36,7 @@ def _register() -> None:
     """Make RecBole know the plugin's models: each registers itself when its module is imported."""
     from recbole_hetcomp.recbole_bridge import compat
 
-    compat.silence_pkg_resources_warning()  # before RecBole imports Ray
+    compat.before_recbole()
 
     from recbole_hetcomp.recbole_bridge import hooks
 
@@ -52,4 +55,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+if not is_installed("recbole"):
+    warnings.warn(f"RecBole is not installed: {RECBOLE}", stacklevel=2)
 when_imported("recbole", _register)
+when_imported("ray", take_back)

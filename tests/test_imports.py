@@ -19,6 +19,8 @@ LAYERS = (
     "extensions",
     "signals",
     "values",
+    "extras",
+    "ray_api",
     "declared",
     "settings",
     "files",

@@ -1,89 +1,164 @@
-"""What RecBole 1.2.1 needs to run with today's libraries, one shim a function, applied only when needed.
+"""What RecBole 1.2.1 needs to run with today's libraries, one shim a function, each applied once and only if needed.
 
-Everything that can be solved by a version range is solved in ``setup.py`` instead.
+:func:`before_recbole` acts before a module of RecBole is imported; :func:`in_data_sets` on its data set's module.
+How RecBole reads checkpoints stands in :mod:`~recbole_hetcomp.recbole_bridge.restricted_pickle`.
 """
 
 from __future__ import annotations
 
-import functools
 import sys
 import warnings
-from typing import Any, Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
 
+import numpy as np
+import pandas as pd
+import scipy.sparse
 import torch
 
-from recbole_hetcomp.recbole_bridge import restricted_pickle
+from recbole_hetcomp import ray_api
+from recbole_hetcomp.extras import require
 
-_APPLIED = "_recbole_hetcomp_shim"
+_NUMPY_1_NAMES = {
+    "bool8": np.bool_,
+    "float_": np.float64,
+    "complex_": np.complex128,
+    "unicode_": np.str_,
+    "string_": np.bytes_,
+}
 
 
-def torch_version() -> tuple[int, int]:
-    """Major and minor version of the installed torch."""
-    major, minor = torch.__version__.split("+")[0].split(".")[:2]
+def _version(module: ModuleType) -> tuple[int, int]:
+    major, minor = module.__version__.split("+")[0].split(".")[:2]
     return int(major), int(minor)
 
 
-def load_recbole_checkpoints(revive: Callable[[dict], dict]) -> None:
-    """Let RecBole's own modules read both their checkpoints and ours.
+def put_numpy_names_back() -> None:
+    """NumPy >= 2 has no ``float_``, ``complex_`` and ``unicode_``.
 
-    Reason: since torch 2.6 ``torch.load`` defaults to ``weights_only=True``, which refuses RecBole's
-    checkpoints (they pickle a ``Config``), so ``Trainer.evaluate``, ``resume_checkpoint`` and
-    ``load_data_and_model`` fail. Versions: torch >= 2.6 for RecBole's files, every torch for ours, which hold
-    plain data where RecBole expects a ``Config``.
-
-    Only calls that come from a ``recbole.*`` module and leave ``weights_only`` open are touched; they are answered by
-    :func:`~recbole_hetcomp.recbole_bridge.restricted_pickle.load_checkpoint`.
-
-    Args:
-        revive: turns the content of one of our checkpoints into what RecBole expects, and returns anything
-            else unchanged.
+    Where: ``Config.compatibility_settings``; ``bool8`` in the logger of Ray <= 2.6.
     """
-    original = torch.load
-    if hasattr(original, _APPLIED):
+    for name, value in _NUMPY_1_NAMES.items():
+        if name not in vars(np):
+            setattr(np, name, value)
+
+
+def put_dok_update_back() -> None:
+    """SciPy >= 1.13 has no ``dok_matrix._update(entries)``, which took entries without checking them.
+
+    Where: GCMC, LightGCN, NCL, NGCF, SpectralCF, KGIN and MCCLK build their adjacency matrix by it.
+    """
+    if hasattr(scipy.sparse.dok_matrix, "_update"):
         return
 
-    @functools.wraps(original)
-    def load(f: Any, *args: Any, **kwargs: Any) -> Any:
-        caller = sys._getframe(1).f_globals.get("__name__", "")
-        if not caller.startswith("recbole.") or kwargs.get("weights_only") is not None:
-            return original(f, *args, **kwargs)
-        return restricted_pickle.load_checkpoint(original, revive, f, *args, **kwargs)
+    def _update(self: Any, entries: dict[tuple[int, int], Any]) -> None:
+        self._dict.update(entries)
 
-    setattr(load, _APPLIED, True)
-    torch.load = load
+    scipy.sparse.dok_matrix._update = _update
+
+
+class _PandasOfRecBole(ModuleType):
+    """pandas as RecBole's data set was written for: text columns hold objects, and sequences no missing values.
+
+    All but :meth:`read_csv` is pandas' own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("pandas")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(pd, name)
+
+    def read_csv(self, *args: Any, **kwargs: Any) -> pd.DataFrame:
+        with pd.option_context("future.infer_string", False):
+            frame = pd.read_csv(*args, **kwargs)
+        for column in frame.columns:
+            if str(column).endswith("_seq"):
+                frame[column] = frame[column].fillna("")
+        return frame
+
+
+def fill_missing_values(dataset: Any) -> None:
+    """What RecBole's ``Dataset._fill_nan`` does to columns of tokens and numbers: 0, and the column's mean.
+
+    Versions: pandas >= 3, where RecBole's ``feat[field].fillna(..., inplace=True)`` changes a copy and nothing else:
+    missing values stay, without an error.
+    """
+    for name in dataset.feat_name_list:
+        frame = getattr(dataset, name)
+        for field in frame:
+            kind = dataset.field2type[field].value
+            if kind in ("token", "float") and frame[field].isna().any():
+                frame[field] = frame[field].fillna(0 if kind == "token" else frame[field].mean())
+
+
+def chained_assignment_is_lost() -> bool:
+    """Whether this pandas (>= 3) copies a column before it is changed in place."""
+    return _version(pd) >= (3, 0)
+
+
+def in_data_sets(module: Any) -> None:
+    """Give RecBole's data set module the pandas that it was written for.
+
+    Versions: pandas >= 3, whose text columns are of a type of their own, and where the empty text that RecBole puts
+    into empty sequences (``_load_feat``) is lost.
+    """
+    if chained_assignment_is_lost() and not isinstance(module.pd, _PandasOfRecBole):
+        module.pd = _PandasOfRecBole()
+
+
+class _Tune:
+    """``ray.tune`` as ``recbole.quick_start`` uses it: imported when it is used, in any version of Ray's own way."""
+
+    def report(self, **metrics: Any) -> None:
+        require("RecBole's objective_function reports to Ray", "ray")
+        ray_api.report(metrics)
+
+
+@contextmanager
+def without_ray() -> Iterator[None]:
+    """While RecBole is imported, ``from ray import tune`` gives :class:`_Tune`.
+
+    Where: ``recbole.quick_start.quick_start``. Ray need not be installed then, a run does not wait for it, it does not
+    take SIGTERM over, and RecBole's ``tune.report(**metrics)`` suits Ray >= 2.7 too.
+    """
+    before = sys.modules.get("ray")
+    stand_in: Any = ModuleType("ray")
+    stand_in.tune = _Tune()
+    sys.modules["ray"] = stand_in
+    try:
+        yield
+    finally:
+        if before is None:
+            del sys.modules["ray"]
+        else:
+            sys.modules["ray"] = before
 
 
 def silence_grad_scaler_warning() -> None:
-    """Hide one deprecation warning per epoch.
+    """RecBole's trainer builds ``torch.cuda.amp.GradScaler`` every epoch, deprecated since torch 2.4.
 
-    Reason: RecBole's trainer builds ``torch.cuda.amp.GradScaler`` every epoch, deprecated since torch 2.4 in favour
-    of ``torch.amp.GradScaler``. On a machine without CUDA it also says that it is disabled.
+    On a machine without CUDA it also says that it is disabled.
     """
-    if torch_version() >= (2, 4):
+    if _version(torch) >= (2, 4):
         warnings.filterwarnings("ignore", message=r".*torch\.cuda\.amp\.GradScaler.*", category=FutureWarning)
 
 
 def silence_chained_assignment_warning() -> None:
-    """Hide what pandas 2 says of RecBole's ``feat[field].fillna(..., inplace=True)``, which works there.
-
-    Reason: RecBole's ``Dataset`` is written for pandas 1; with pandas 2 every run would open with these warnings.
-    """
-    message = "A value is trying to be set on a copy of a DataFrame or Series through chained assignment"
-    warnings.filterwarnings("ignore", message=message, category=FutureWarning)
+    """What pandas >= 2 says of ``feat[field].fillna(..., inplace=True)``, which works in 2 and is mended in 3."""
+    message = "A value is (trying to be|being) set on a copy of a DataFrame or Series"
+    kind = pd.errors.ChainedAssignmentError if chained_assignment_is_lost() else FutureWarning
+    warnings.filterwarnings("ignore", message=message, category=kind, module=r"recbole\.data\.")
 
 
-def silence_pkg_resources_warning() -> None:
-    """Hide the notice that Ray's first import prints.
-
-    Reason: Ray <= 2.6.3, which RecBole imports, uses ``pkg_resources``, and setuptools 67 to 80 warn of its removal.
-    ``setup.py`` keeps setuptools below 81, so the user can do nothing about it.
-    """
-    warnings.filterwarnings("ignore", message="pkg_resources is deprecated as an API", category=UserWarning)
-    warnings.filterwarnings("ignore", message="pkg_resources is deprecated as an API", category=DeprecationWarning)
-
-
-def apply(revive: Callable[[dict], dict]) -> None:
-    """Apply every shim that this machine's libraries need. Harmless when called again."""
-    load_recbole_checkpoints(revive)
+def before_recbole() -> None:
+    """Apply what must be there before RecBole's modules are imported. Harmless when called again."""
+    put_numpy_names_back()
+    put_dok_update_back()
     silence_grad_scaler_warning()
     silence_chained_assignment_warning()
+    ray_api.silence_pkg_resources_warning()
+    with without_ray():
+        import recbole.quick_start.quick_start  # noqa: F401

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import recbole.data.dataset.dataset as recbole_dataset
 import recbole.data.utils
 import recbole.quick_start
 import recbole.quick_start.quick_start as recbole_quick_start
@@ -27,7 +28,7 @@ from recbole_hetcomp.recbole_bridge.loaders import CatalogueEvalDataLoader
 from recbole_hetcomp.recbole_bridge.property_files import load_yaml
 from recbole_hetcomp.recbole_bridge.recbole_settings import as_given, check_negatives, check_recbole_settings, is_text
 from recbole_hetcomp.recbole_bridge.registry import registered, registration_of, teacher_defaults
-from recbole_hetcomp.signals import take_back
+from recbole_hetcomp.recbole_bridge.restricted_pickle import guard_torch_load
 
 
 def install() -> None:
@@ -37,7 +38,10 @@ def install() -> None:
     (checks, when a Config has been built) and ``loader_config(config)`` (the Config by which RecBole chooses its
     training loader).
     """
-    compat.apply(revive)
+    guard_torch_load(revive)
+    compat.in_data_sets(recbole_dataset)
+    if compat.chained_assignment_is_lost():
+        _wrap(Dataset, "_fill_nan", _with_missing_values_filled)
     _wrap(Config, "_load_internal_config_dict", _with_plugin_properties)
     _wrap(Config, "__init__", _with_configuration)
     _wrap(Config, "_set_default_parameters", _with_checked_values)
@@ -51,7 +55,6 @@ def install() -> None:
     _wrap(recbole_quick_start, "data_preparation", _with_all_parts)
     _wrap(recbole_quick_start, "init_logger", _with_short_opening)
     recbole.quick_start.run_recboles = recbole_quick_start.run_recboles  # the package's own reference to it
-    take_back()
 
 
 def _wrap(owner: Any, name: str, wrapper: Callable[[Callable], Callable]) -> None:
@@ -165,6 +168,17 @@ def _with_ids(original: Callable) -> Callable:
         return frame
 
     return load
+
+
+def _with_missing_values_filled(original: Callable) -> Callable:
+    """RecBole fills missing values in a way that some versions of pandas take for a change of a copy."""
+
+    @functools.wraps(original)
+    def fill(self: Dataset) -> None:
+        compat.fill_missing_values(self)
+        original(self)
+
+    return fill
 
 
 def _check_against_card(file: Path, name: str) -> None:

@@ -6,6 +6,7 @@ letting it name anything else. Reading with ``TRUST`` set in the environment put
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import sys
@@ -18,6 +19,7 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from recbole_hetcomp.files import verify_archive
 
 TRUST = "HETCOMP_TRUST_CHECKPOINTS"
+_GUARDED = "_recbole_hetcomp_guarded"
 
 _PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # as protocol 2, which torch.save uses, names them
 _ALLOWED = {
@@ -94,6 +96,36 @@ def load_checkpoint(torch_load: Callable[..., Any], revive: Callable[[Any], Any]
             return torch_load(f, *args, **{**kw, "weights_only": False})
     restricted = sys.modules[__name__]
     return revive(torch_load(f, *args, **{**kw, "weights_only": False, "pickle_module": restricted}))
+
+
+def guard_torch_load(revive: Callable[[Any], Any]) -> None:
+    """Let RecBole's own modules read both their checkpoints and ours.
+
+    Reason: since torch 2.6 ``torch.load`` defaults to ``weights_only=True``, which refuses RecBole's
+    checkpoints (they pickle a ``Config``), so ``Trainer.evaluate``, ``resume_checkpoint`` and
+    ``load_data_and_model`` fail. Versions: torch >= 2.6 for RecBole's files, every torch for ours, which hold
+    plain data where RecBole expects a ``Config``.
+
+    Only calls that come from a ``recbole.*`` module and leave ``weights_only`` open are touched; they are answered by
+    :func:`load_checkpoint`. Harmless when called again.
+
+    Args:
+        revive: turns the content of one of our checkpoints into what RecBole expects, and returns anything
+            else unchanged.
+    """
+    original = torch.load
+    if hasattr(original, _GUARDED):
+        return
+
+    @functools.wraps(original)
+    def guarded(f: Any, *args: Any, **kwargs: Any) -> Any:
+        caller = sys._getframe(1).f_globals.get("__name__", "")
+        if not caller.startswith("recbole.") or kwargs.get("weights_only") is not None:
+            return original(f, *args, **kwargs)
+        return load_checkpoint(original, revive, f, *args, **kwargs)
+
+    setattr(guarded, _GUARDED, True)
+    torch.load = guarded
 
 
 def _is_archive(file: Any) -> bool:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from recbole_hetcomp import ray_api
 from recbole_hetcomp.files import find_json, write_json
 from recbole_hetcomp.trajectories import remote as mirror
-from recbole_hetcomp.tune import ray_api
 from recbole_hetcomp.tune.cluster import node_resources, ray_cluster
 from recbole_hetcomp.tune.options import Resources, SweepOptions, check_room, teacher_resources, trial_resources
 from recbole_hetcomp.tune.report import write_report

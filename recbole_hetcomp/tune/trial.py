@@ -16,11 +16,11 @@ import recbole.quick_start.quick_start as recbole_quick_start
 import torch
 from recbole.utils import get_model
 
+from recbole_hetcomp import ray_api
 from recbole_hetcomp.files import find_json, read_json, write_json
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
 from recbole_hetcomp.student.model import DistilledStudent
 from recbole_hetcomp.trajectories import remote as mirror
-from recbole_hetcomp.tune import ray_api
 from recbole_hetcomp.tune.space import Space, decoded, merged
 from recbole_hetcomp.tune.trial_trainer import Revalidated, ValidationDiffersError, observing, trainers_with
 

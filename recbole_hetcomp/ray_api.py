@@ -1,11 +1,24 @@
-"""Ray's names, which moved between its versions: ``ray.air`` (up to 2.6), ``ray.train`` (2.7), ``ray.tune`` (2.43)."""
+"""All that differs between Ray 2.6 and today's; nothing else in the package looks at Ray's version.
+
+Its names moved: ``ray.air`` (up to 2.6), ``ray.train`` (2.7), ``ray.tune`` (2.43).
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+
+def silence_pkg_resources_warning() -> None:
+    """Hide the notice that the first import of Ray <= 2.6 prints.
+
+    It uses ``pkg_resources``, and setuptools 67 to 80 warn of its removal; the user can do nothing about it.
+    """
+    for category in (UserWarning, DeprecationWarning):
+        warnings.filterwarnings("ignore", message="pkg_resources is deprecated as an API", category=category)
 
 
 def names() -> Any:

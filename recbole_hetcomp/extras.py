@@ -1,0 +1,53 @@
+"""Packages that an installation may leave out, and the extra that brings each of them."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+EXTRAS = {
+    "ray": "tune",
+    "optuna": "tune",
+    "hyperopt": "tune",
+    "matplotlib": "report",
+    "jinja2": "report",
+    "statsmodels": "report",
+    "pyarrow": "tables",
+}
+RECBOLE = "pip install --no-deps recbole==1.2.1"
+"""How RecBole is installed beside today's libraries: its own pins (Ray <= 2.6.3) hold only up to Python 3.11."""
+
+
+class MissingPackageError(ModuleNotFoundError):
+    """A package is not installed that only a part of the plugin needs."""
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package could be imported.
+
+    >>> is_installed("recbole_hetcomp"), is_installed("this_is_installed_nowhere")
+    (True, False)
+    """
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # one that stands in sys.modules for another
+        return False
+
+
+def require(purpose: str, *packages: str) -> None:
+    """Refuse a purpose for which a package is missing, before anything is begun.
+
+    Args:
+        purpose: what for, as the message is to begin.
+        packages: of :data:`EXTRAS`.
+
+    Raises:
+        MissingPackageError: one is not installed.
+
+    >>> require("Ranking tables", "pyarrow")
+    """
+    for package in packages:
+        if not is_installed(package):
+            extra = EXTRAS[package]
+            raise MissingPackageError(
+                f"{purpose}: {package} is not installed, pip install 'recbole-hetcomp[{extra}]' brings it", name=package
+            )
