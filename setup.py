@@ -1,16 +1,8 @@
 """Installation of recbole-hetcomp. Tool settings live in pyproject.toml."""
 
-import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
-
-if not (3, 9) <= sys.version_info[:2] <= (3, 11):
-    sys.exit(
-        "recbole-hetcomp needs Python 3.9, 3.10 or 3.11, this is {}.{}: RecBole 1.2.1 requires Ray <= 2.6.3, which has "
-        "no release for Python 3.12 and newer. Make an environment with one of these, "
-        "e.g. `python3.11 -m venv .venv`.".format(*sys.version_info[:2])
-    )
 
 ROOT = Path(__file__).parent
 VERSION = next(
@@ -29,6 +21,47 @@ def property_packages():
     ]
 
 
+# What RecBole 1.2.1 and the plugin import. RecBole itself is not among them: its own pins keep Ray at 2.6.3, which has
+# no release for Python 3.12 and newer, so it is installed beside: pip install --no-deps recbole==1.2.1.
+BASE = [
+    "torch>=2.0",
+    "numpy>=1.21",
+    "scipy>=1.9",
+    "pandas>=1.4",
+    "attrs>=22.2",
+    "cattrs>=23.1",
+    "click>=8.1",
+    "colorama>=0.4.4",
+    "colorlog>=4.7.2",
+    "filelock>=3.4",
+    "joblib>=1.3",
+    "psutil>=5.9",
+    "pyyaml>=5.1",
+    "safetensors>=0.4",
+    "scikit-learn>=0.23.2",
+    "tabulate>=0.8.10",
+    "tensorboard>=2.5",
+    "texttable>=0.9",
+    "tqdm>=4.48.2",
+]
+
+# RecBole with its own pins, and the last versions that these bear.
+PINNED = [
+    "recbole==1.2.1",
+    "ray[tune]>=2.4,<=2.6.3",
+    "numpy<2",
+    "scipy<1.13",
+    "pandas<3",
+    "pyarrow<18",  # newer ones need NumPy 2
+    "setuptools<81",  # Ray 2.6 imports pkg_resources
+    "optuna<4",  # Ray 2.6 adds trials in Optuna 3's way
+]
+
+TABLES = ["pyarrow>=10"]  # Parquet, and rankings of any format
+REPORT = ["matplotlib>=3.8", "jinja2>=3", "statsmodels>=0.13.5", *TABLES]
+TUNE = ["ray[tune]>=2.4", "optuna>=3", "hyperopt>=0.2.5"]
+ALL = [*REPORT, *TUNE]
+
 DOCS = [  # the site: mkdocs build
     "mkdocs-material>=9.7,<10",
     "mkdocstrings[python]>=0.30,<2",
@@ -43,7 +76,7 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    python_requires=">=3.9,<3.12",
+    python_requires=">=3.9,<3.14",
     packages=find_packages(include=["recbole_hetcomp", "recbole_hetcomp.*"]) + property_packages(),
     package_dir={"recbole_hetcomp.properties": "properties"},
     package_data={
@@ -51,35 +84,16 @@ setup(
         "recbole_hetcomp.comparison.report": ["page.html"],
         **{package: ["*.yaml"] for package in property_packages()},
     },
-    install_requires=[
-        "recbole==1.2.1",
-        "torch>=2.0",
-        "numpy>=1.21,<2",  # RecBole's Config uses np.float_
-        "scipy>=1.9,<1.13",  # LightGCN and others use dok_matrix._update
-        "pandas>=1.4,<3",  # RecBole edits frames in place
-        "ray[tune]>=2.4,<=2.6.3",
-        "pyarrow<18",  # newer ones need NumPy 2
-        "setuptools<81",  # Ray 2.6 imports pkg_resources
-        "attrs>=22.2",
-        "cattrs>=23.1",
-        "click>=8.1",
-        "safetensors>=0.4",
-        "filelock>=3.4",
-        "joblib>=1.3",
-        "matplotlib>=3.8",
-        "jinja2>=3",
-        "statsmodels>=0.13.5",
-        "pyyaml>=5.1",
-        "tabulate>=0.8.10",
-        "tqdm>=4.48",
-    ],
+    install_requires=[*BASE, *(f'{requirement}; python_version < "3.11"' for requirement in PINNED)],
     extras_require={
-        "tune": [
-            "optuna>=3,<4",  # Ray 2.6 adds trials in Optuna 3's way
-            "hyperopt>=0.2.5",
-        ],
+        "tune": TUNE,
+        "report": REPORT,
+        "tables": TABLES,
+        "all": ALL,
+        "pinned": [*PINNED, *ALL],
         "docs": DOCS,
         "test": [
+            *ALL,
             *DOCS,
             "pytest==8.4.2",  # xdist 3.8 does not keep groups of tests together under pytest 9.2
             "pytest-xdist==3.8.0",
@@ -101,6 +115,8 @@ setup(
         "Programming Language :: Python :: 3.9",
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     zip_safe=False,

@@ -56,6 +56,6 @@ def __getattr__(name: str) -> Any:
 
 
 if not is_installed("recbole"):
-    warnings.warn(f"RecBole is not installed: {RECBOLE}", stacklevel=2)
+    warnings.warn(RECBOLE, stacklevel=2)
 when_imported("recbole", _register)
 when_imported("ray", take_back)

@@ -13,8 +13,8 @@ EXTRAS = {
     "statsmodels": "report",
     "pyarrow": "tables",
 }
-RECBOLE = "pip install --no-deps recbole==1.2.1"
-"""How RecBole is installed beside today's libraries: its own pins (Ray <= 2.6.3) hold only up to Python 3.11."""
+RECBOLE = "RecBole is not installed: pip install --no-deps recbole==1.2.1"
+"""RecBole stands beside today's libraries; its own pins (Ray <= 2.6.3) can be met up to Python 3.11 only."""
 
 
 class MissingPackageError(ModuleNotFoundError):

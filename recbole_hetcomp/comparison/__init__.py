@@ -18,8 +18,12 @@ archive     the cells that are done in one file (``python -m recbole_hetcomp.com
 ==========  =========================================================================================================
 """
 
-from recbole_hetcomp.comparison.plan import BenchmarkPlan
-from recbole_hetcomp.comparison.plan_file import read_plan
-from recbole_hetcomp.comparison.runner import run_benchmark
+from recbole_hetcomp.extras import require
+
+require("A benchmark", "matplotlib", "jinja2", "statsmodels", "pyarrow")
+
+from recbole_hetcomp.comparison.plan import BenchmarkPlan  # noqa: E402
+from recbole_hetcomp.comparison.plan_file import read_plan  # noqa: E402
+from recbole_hetcomp.comparison.runner import run_benchmark  # noqa: E402
 
 __all__ = ["BenchmarkPlan", "read_plan", "run_benchmark"]

@@ -6,6 +6,7 @@ How RecBole reads checkpoints stands in :mod:`~recbole_hetcomp.recbole_bridge.re
 
 from __future__ import annotations
 
+import functools
 import sys
 import warnings
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ import torch
 from recbole_hetcomp import ray_api
 from recbole_hetcomp.extras import require
 
+_SHIM = "_recbole_hetcomp_shim"
 _NUMPY_1_NAMES = {
     "bool8": np.bool_,
     "float_": np.float64,
@@ -94,8 +96,8 @@ def fill_missing_values(dataset: Any) -> None:
                 frame[field] = frame[field].fillna(0 if kind == "token" else frame[field].mean())
 
 
-def chained_assignment_is_lost() -> bool:
-    """Whether this pandas (>= 3) copies a column before it is changed in place."""
+def is_pandas_3() -> bool:
+    """Whether this pandas copies a column before it is changed in place, and has a type of its own for text."""
     return _version(pd) >= (3, 0)
 
 
@@ -105,7 +107,7 @@ def in_data_sets(module: Any) -> None:
     Versions: pandas >= 3, whose text columns are of a type of their own, and where the empty text that RecBole puts
     into empty sequences (``_load_feat``) is lost.
     """
-    if chained_assignment_is_lost() and not isinstance(module.pd, _PandasOfRecBole):
+    if is_pandas_3() and not isinstance(module.pd, _PandasOfRecBole):
         module.pd = _PandasOfRecBole()
 
 
@@ -115,6 +117,26 @@ class _Tune:
     def report(self, **metrics: Any) -> None:
         require("RecBole's objective_function reports to Ray", "ray")
         ray_api.report(metrics)
+
+
+def put_lengths_back() -> None:
+    """pandas >= 3 answers ``series.agg(len)`` with the series' length; up to 2 it was each element's.
+
+    Where: RecBole's data sets split sequences by it (``_remap``, ``_normalize``, ``_discretization`` and more). Only
+    calls from a ``recbole.*`` module are touched.
+    """
+    original = pd.Series.agg
+    if not is_pandas_3() or hasattr(original, _SHIM):
+        return
+
+    @functools.wraps(original)
+    def agg(self: pd.Series, func: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if func is len and sys._getframe(1).f_globals.get("__name__", "").startswith("recbole."):
+            return self.map(len)
+        return original(self, func, *args, **kwargs)
+
+    setattr(agg, _SHIM, True)
+    pd.Series.agg = agg
 
 
 @contextmanager
@@ -149,7 +171,7 @@ def silence_grad_scaler_warning() -> None:
 def silence_chained_assignment_warning() -> None:
     """What pandas >= 2 says of ``feat[field].fillna(..., inplace=True)``, which works in 2 and is mended in 3."""
     message = "A value is (trying to be|being) set on a copy of a DataFrame or Series"
-    kind = pd.errors.ChainedAssignmentError if chained_assignment_is_lost() else FutureWarning
+    kind = pd.errors.ChainedAssignmentError if is_pandas_3() else FutureWarning
     warnings.filterwarnings("ignore", message=message, category=kind, module=r"recbole\.data\.")
 
 
@@ -157,6 +179,7 @@ def before_recbole() -> None:
     """Apply what must be there before RecBole's modules are imported. Harmless when called again."""
     put_numpy_names_back()
     put_dok_update_back()
+    put_lengths_back()
     silence_grad_scaler_warning()
     silence_chained_assignment_warning()
     ray_api.silence_pkg_resources_warning()

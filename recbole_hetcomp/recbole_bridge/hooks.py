@@ -40,7 +40,7 @@ def install() -> None:
     """
     guard_torch_load(revive)
     compat.in_data_sets(recbole_dataset)
-    if compat.chained_assignment_is_lost():
+    if compat.is_pandas_3():
         _wrap(Dataset, "_fill_nan", _with_missing_values_filled)
     _wrap(Config, "_load_internal_config_dict", _with_plugin_properties)
     _wrap(Config, "__init__", _with_configuration)

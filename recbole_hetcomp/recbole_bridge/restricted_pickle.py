@@ -37,6 +37,23 @@ _ALLOWED = {
     "yaml.loader": {"FullLoader"},
 }
 _CLASSES_OF = ("recbole.model.", "recbole.utils.enum_type", "scipy.sparse.")
+_LEFT_OUT = ("torch.nn.modules.", "recbole.data.")
+
+
+class _LeftOut:
+    """In place of a layer, and of the data set inside it, that some models (DIN, SASRecF) keep beside their weights.
+
+    It runs nothing and holds nothing. The model makes the layer itself, and its weights are among the others.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> _LeftOut:
+        return object.__new__(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Whatever it was to be made of."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Whatever it was to hold."""
 
 
 class Unpickler(pickle.Unpickler):
@@ -57,8 +74,12 @@ class Unpickler(pickle.Unpickler):
         loaded = getattr(sys.modules.get(module), name, None)
         if isinstance(loaded, type) and issubclass(loaded, AbstractRecommender):
             return loaded  # a Config holds its model's class, also of a model that is not RecBole's
+        if module.startswith(_LEFT_OUT) or (module, name) == ("logging", "getLogger"):
+            return _LeftOut
         if module.startswith(_CLASSES_OF):
             found = super().find_class(module, name)
+            if isinstance(found, type) and issubclass(found, torch.nn.Module):
+                return _LeftOut
             if isinstance(found, type) and found.__module__.startswith(_CLASSES_OF):
                 return found
         raise pickle.UnpicklingError(
@@ -95,7 +116,11 @@ def load_checkpoint(torch_load: Callable[..., Any], revive: Callable[[Any], Any]
         if os.environ.get(TRUST) == "1":
             return torch_load(f, *args, **{**kw, "weights_only": False})
     restricted = sys.modules[__name__]
-    return revive(torch_load(f, *args, **{**kw, "weights_only": False, "pickle_module": restricted}))
+    content = torch_load(f, *args, **{**kw, "weights_only": False, "pickle_module": restricted})
+    if isinstance(content, dict) and isinstance(content.get("other_parameter"), dict):
+        kept = {name: value for name, value in content["other_parameter"].items() if not isinstance(value, _LeftOut)}
+        content["other_parameter"] = kept
+    return revive(content)
 
 
 def guard_torch_load(revive: Callable[[Any], Any]) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from recbole_hetcomp.extras import require
 
 if TYPE_CHECKING:
     from recbole_hetcomp.results.table import Result
@@ -20,7 +19,14 @@ def draw_curves(result: Result, path: Path) -> None:
     Args:
         result: the run's result.
         path: the file.
+
+    Raises:
+        MissingPackageError: matplotlib is not installed.
     """
+    require(path.name, "matplotlib")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     with_curriculum = any("snapshot_shares" in line or "discrepancy" in line for line in result.history)
     figure = Figure(figsize=(10, 8) if with_curriculum else (10, 4.5), layout="constrained")
     FigureCanvasAgg(figure)

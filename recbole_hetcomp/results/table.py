@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from recbole_hetcomp.extras import MissingPackageError
 from recbole_hetcomp.files import versions, write_csv, write_whole
 from recbole_hetcomp.results.curves import draw_curves
 
@@ -148,7 +149,10 @@ def write_result(result: Result, folder: Path, logger: logging.Logger) -> None:
         lambda path: path.write_text(json.dumps(result.plain(), indent=2, default=str)),
     )
     write_csv(folder / "results.csv", table)
-    write_whole(folder / "curves.png", lambda path: draw_curves(result, path))
+    try:
+        write_whole(folder / "curves.png", lambda path: draw_curves(result, path))
+    except MissingPackageError as error:
+        logger.warning(f"no curves.png: {error}")
     shown = table.assign(share_of_ensemble=table["share_of_ensemble"].map("{:.1%}".format).replace("nan%", "–"))
     text = shown.to_markdown(index=False, floatfmt=".4f", tablefmt="github", intfmt=",")
     title = f"results on {result.dataset}, seed {result.seed} (test split)"

@@ -13,6 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from recbole_hetcomp.extras import require
+
 MANIFEST = "manifest.json"
 
 
@@ -91,6 +93,7 @@ def _open(uri: str) -> tuple[Any, str]:
     Raises:
         ValueError: no file system is known for it.
     """
+    require(uri, "pyarrow")
     from pyarrow import ArrowInvalid
     from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
 

@@ -11,7 +11,10 @@ import joblib
 
 import recbole_hetcomp
 from recbole_hetcomp.extensions import VARIABLE
+from recbole_hetcomp.extras import require
 from recbole_hetcomp.signals import handler_kept
+
+require("Sweeps and teachers in parallel", "ray")
 
 LOOPBACK = "127.0.0.1"
 OBJECT_STORE_BYTES = 256 * 2**20  # trajectories are mapped from files, so little goes through Ray's own store

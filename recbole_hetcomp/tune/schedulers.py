@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from recbole_hetcomp.extras import require
 from recbole_hetcomp.tune.options import SweepOptions
 from recbole_hetcomp.tune.space import Space, domains, grid_points, random_points
 
@@ -24,7 +25,7 @@ def searcher(space: Space, options: SweepOptions, seed: int, mode: str, metric: 
     """Ray's search algorithm.
 
     Raises:
-        ImportError: the searcher is not installed; names the extra that has it.
+        MissingPackageError: the searcher is not installed; names the extra that has it.
     """
     points = known_points(space, options, seed)
     if points is not None:
@@ -32,23 +33,17 @@ def searcher(space: Space, options: SweepOptions, seed: int, mode: str, metric: 
 
         return BasicVariantGenerator(points_to_evaluate=points, max_concurrent=options.max_concurrent or 0)
     found: Any
-    try:
-        if options.search == "optuna":
-            import optuna
-            from ray.tune.search.optuna import OptunaSearch
+    require(f"search={options.search}", options.search)
+    if options.search == "optuna":
+        import optuna
+        from ray.tune.search.optuna import OptunaSearch
 
-            sampler = optuna.samplers.TPESampler(seed=seed)
-            found = OptunaSearch(space=domains(space), metric=metric, mode=mode, sampler=sampler)
-        else:
-            import hyperopt  # noqa: F401  (Ray's module imports without it)
-            from ray.tune.search.hyperopt import HyperOptSearch
+        sampler = optuna.samplers.TPESampler(seed=seed)
+        found = OptunaSearch(space=domains(space), metric=metric, mode=mode, sampler=sampler)
+    else:
+        from ray.tune.search.hyperopt import HyperOptSearch
 
-            found = HyperOptSearch(space=domains(space), metric=metric, mode=mode, random_state_seed=seed)
-    except ImportError as error:
-        raise ImportError(
-            f"search={options.search} needs a package that is not installed: pip install 'recbole-hetcomp[tune]' "
-            f"({error})"
-        ) from error
+        found = HyperOptSearch(space=domains(space), metric=metric, mode=mode, random_state_seed=seed)
     if options.max_concurrent is None:
         return found
     from ray.tune.search import ConcurrencyLimiter

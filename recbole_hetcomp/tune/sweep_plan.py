@@ -72,7 +72,7 @@ def make_plan(
     Raises:
         ValueError: a setting, the space or an option is not allowed.
         FileNotFoundError: data set or space are not there.
-        ImportError: the searcher is not installed.
+        MissingPackageError: the searcher is not installed.
     """
     config = build_config(model, dataset, config_files, settings)
     uri = config["store_dir"] if is_uri(config["store_dir"]) else None

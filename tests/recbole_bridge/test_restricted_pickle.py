@@ -15,6 +15,12 @@ from recbole.quick_start import load_data_and_model, run_recbole
 
 from recbole_hetcomp.recbole_bridge import restricted_pickle
 
+SEQUENCES = {
+    "load_col": {"inter": ["user_id", "item_id", "timestamp"], "item": ["item_id", "class"]},
+    "user_inter_num_interval": "[500,inf)",  # few users
+    "MAX_ITEM_LIST_LENGTH": 4,
+}
+
 
 class Sings:
     """Pickled, it would leave a file where it is read."""
@@ -42,6 +48,8 @@ def of_recbole(model: str, **settings: Any) -> str:
         ("EASE", {}),
         ("LightGCN", {}),
         ("MultiVAE", {"train_neg_sample_args": None}),
+        ("SASRecF", {"train_neg_sample_args": None, **SEQUENCES}),
+        ("DIN", SEQUENCES),
     ],
 )
 def test_recboles_own_checkpoints_are_read(model, settings):
@@ -50,6 +58,7 @@ def test_recboles_own_checkpoints_are_read(model, settings):
         torch.load(file, weights_only=True)
     config, loaded, *_ = load_data_and_model(file)
     assert config["model"] == model == type(loaded).__name__
+    assert not [name for name, value in vars(loaded).items() if type(value).__name__ == "_LeftOut"]
 
 
 @pytest.mark.parametrize("where", ["config", "other_parameter", "state_dict", "note"])

@@ -8,3 +8,7 @@ grouping    rows of any order → lists of internal ids, in bounded memory
 writing     lists of internal ids → the table
 ==========  ===========================================================================
 """
+
+from recbole_hetcomp.extras import require
+
+require("Tables of rankings", "pyarrow")

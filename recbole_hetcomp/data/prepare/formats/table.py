@@ -14,6 +14,7 @@ from recbole_hetcomp.data.prepare.delimited import first_line, read_text
 from recbole_hetcomp.data.prepare.layout import FIELDS, USUAL_NAME, Layout, data_format
 from recbole_hetcomp.data.prepare.reading import check_present, records_from_frame
 from recbole_hetcomp.data.prepare.records import Records
+from recbole_hetcomp.extras import require
 
 USUAL_NAMES = {
     "user": ("user_id", "userid", "user", "uid", "reviewerid", "visitorid", "customerid"),
@@ -177,6 +178,7 @@ def _separator_of(file: Path, encoding: str | None) -> str:
 
 
 def _parquet_names(file: Path) -> list[str]:
+    require(str(file), "pyarrow")
     from pyarrow import ArrowInvalid
     from pyarrow.parquet import read_schema
 
