@@ -5,6 +5,7 @@ Its names moved: ``ray.air`` (up to 2.6), ``ray.train`` (2.7), ``ray.tune`` (2.4
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,11 @@ def silence_pkg_resources_warning() -> None:
     """
     for category in (UserWarning, DeprecationWarning):
         warnings.filterwarnings("ignore", message="pkg_resources is deprecated as an API", category=category)
+
+
+def is_worker() -> bool:
+    """Whether this process is a worker that Ray has started, whose command line is Ray's and not the user's."""
+    return Path(sys.argv[0]).name == "default_worker.py" if sys.argv else False
 
 
 def names() -> Any:

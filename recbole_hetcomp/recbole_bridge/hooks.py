@@ -21,6 +21,7 @@ from recbole.data.dataset import Dataset
 from recbole.utils import ModelType
 
 from recbole_hetcomp.files import sha256_of
+from recbole_hetcomp.ray_api import is_worker
 from recbole_hetcomp.recbole_bridge import compat
 from recbole_hetcomp.recbole_bridge.atomic_files import readable
 from recbole_hetcomp.recbole_bridge.checkpoint import revive
@@ -46,6 +47,7 @@ def install() -> None:
     _wrap(Config, "__init__", _with_configuration)
     _wrap(Config, "_set_default_parameters", _with_checked_values)
     _wrap(Config, "_convert_config_dict", _without_execution)
+    _wrap(Config, "_load_cmd_line", _of_a_user)
     _wrap(Config, "_load_config_files", _with_checked_files)
     _wrap(Dataset, "_load_feat", _with_ids)
     _wrap(Dataset, "_change_feat_format", _in_exact_order)
@@ -114,6 +116,16 @@ def _with_checked_files(original: Callable) -> Callable:
     def load(self: Config, file_list: list[str] | None) -> dict[str, Any]:
         found = {key: value for file in file_list or () for key, value in load_yaml(Path(file)).items()}
         return {key: as_given(key, value) if is_text(key) else value for key, value in found.items()}
+
+    return load
+
+
+def _of_a_user(original: Callable) -> Callable:
+    """RecBole takes settings from any process's command line; a Ray worker's is Ray's own (``--worker-id=…``)."""
+
+    @functools.wraps(original)
+    def load(self: Config) -> dict[str, Any]:
+        return {} if is_worker() else original(self)
 
     return load
 

@@ -35,7 +35,9 @@ def test_each_run_is_of_the_series_it_should_be(size_picture):
         columns=["method", "role", "backbone", "series"],
     )
     found = size_picture.series_of(runs)
-    assert [None if pd.isna(name) else name for name in found] == list(runs["series"])
+    assert [None if pd.isna(name) else name for name in found] == [
+        None if pd.isna(name) else name for name in runs["series"]
+    ]
 
 
 def test_picture_is_written(tmp_path):

@@ -28,7 +28,7 @@ def test_a_run_ends_in_order(number, status, subprocess_environment, tmp_path):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(number)
-        assert process.wait(60) == status
+        assert process.wait(180) == status
     text = log.read_text()
     assert text.rstrip().endswith("interrupted: what is finished is kept, the same command goes on")
     assert "Traceback" not in text
