@@ -42,6 +42,7 @@ BASE = [
     "tabulate>=0.8.10",
     "tensorboard>=2.5",
     "texttable>=0.9",
+    "thop>=0.1.1.post2207130030",
     "tqdm>=4.48.2",
 ]
 
