@@ -37,7 +37,7 @@ _ALLOWED = {
     "yaml.loader": {"FullLoader"},
 }
 _CLASSES_OF = ("recbole.model.", "recbole.utils.enum_type", "scipy.sparse.")
-_LEFT_OUT = ("torch.nn.modules.", "recbole.data.")
+_LEFT_OUT = ("torch.nn.modules.", "recbole.data.", "recbole.sampler.")
 
 
 class _LeftOut:
