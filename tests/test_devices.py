@@ -28,9 +28,9 @@ def calls_without_a_device(file: Path) -> list[str]:
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
-        if ast.unparse(node.func.value) == "torch" and node.func.attr in FACTORIES:
-            if "device" not in {word.arg for word in node.keywords}:
-                found.append(f"{file.name}:{node.lineno} torch.{node.func.attr}")
+        told = "device" in {word.arg for word in node.keywords}
+        if ast.unparse(node.func.value) == "torch" and node.func.attr in FACTORIES and not told:
+            found.append(f"{file.name}:{node.lineno} torch.{node.func.attr}")
     return found
 
 
