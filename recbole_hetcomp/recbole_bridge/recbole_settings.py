@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Optional
 
@@ -264,7 +264,6 @@ def _check_split(split: Any) -> None:
 
 
 def _check_metrics(final: Mapping[str, Any]) -> None:
-    """The metric that decides must be among those that are computed."""
     metrics = convert("metrics", final["metrics"], tuple[str, ...])
     if not metrics:
         raise ValueError("metrics is empty: name at least one")
@@ -272,17 +271,44 @@ def _check_metrics(final: Mapping[str, Any]) -> None:
         if metric.lower() not in metric_types:
             raise ValueError(f"metrics names the unknown {metric!r}{suggestion(metric, metric_types)}; allowed: "
                              f"{', '.join(sorted(metric_types))}")  # fmt: skip
-    cutoffs = convert("topk", final["topk"], tuple[int, ...])
-    if not cutoffs or min(cutoffs) < 1:
-        raise ValueError(f"topk={final['topk']!r} is not allowed: whole numbers of at least 1")
     kinds = {metric_types[metric.lower()] for metric in metrics}
     if len(kinds) > 1:
         raise ValueError(f"metrics={list(metrics)} is not allowed: ranking and value metrics do not go together")
     ranking = kinds == {EvaluatorType.RANKING}
-    computed = [f"{metric}@{k}" for metric in metrics for k in cutoffs] if ranking else list(metrics)
-    wanted = final["valid_metric"]
+    topk = cutoffs(final)
+    check_computed(final, [f"{metric}@{k}" for metric in metrics for k in topk] if ranking else metrics)
+
+
+def cutoffs(given: Mapping[str, Any], place: str = "") -> tuple[int, ...]:
+    """The lengths at which lists are measured, ``topk``.
+
+    Args:
+        given: settings.
+        place: where they stand, for messages, with a dot behind it.
+
+    Raises:
+        ValueError, TypeError: they are not positive whole numbers.
+    """
+    found = convert(f"{place}topk", given["topk"], tuple[int, ...])
+    if not found or min(found) < 1:
+        raise ValueError(f"{place}topk={given['topk']!r} is not allowed: whole numbers of at least 1")
+    return found
+
+
+def check_computed(given: Mapping[str, Any], computed: Sequence[str], place: str = "") -> None:
+    """The metric that decides, ``valid_metric``, must be among those that are computed.
+
+    Args:
+        given: settings.
+        computed: these metrics' names, such as ``Recall@10``.
+        place: as of :func:`cutoffs`.
+
+    Raises:
+        ValueError: it is not.
+    """
+    wanted = given["valid_metric"]
     if not isinstance(wanted, str) or wanted.lower() not in (name.lower() for name in computed):
         raise ValueError(
-            f"valid_metric={wanted!r} is not computed: metrics and topk give {', '.join(computed)}; "
-            "give valid_metric as one of these"
+            f"{place}valid_metric={wanted!r} is not computed: {place}metrics and {place}topk give "
+            f"{', '.join(computed)}; give {place}valid_metric as one of these"
         )
