@@ -19,7 +19,8 @@ def store(store_dir: str, repair: bool) -> int:
 
     Exit status 1 if something is damaged and stays so.
     """
-    from recbole_hetcomp.trajectories.housekeeping import check_store, delete
+    from recbole_hetcomp.trajectories.entry import delete
+    from recbole_hetcomp.trajectories.housekeeping import check_store
 
     found = check_store(store_dir)
     for state in found:

@@ -84,7 +84,8 @@ def verify(entry: Sequence[str], store_dir: str) -> int:
 @_store
 def remove(entry: Sequence[str], older_than: str | None, keep_size: str | None, dry_run: bool, store_dir: str) -> int:
     """Remove entries. Those that were imported go only by name: nothing could make them again."""
-    from recbole_hetcomp.trajectories.housekeeping import find, remove_entry, stored_teachers, to_clean
+    from recbole_hetcomp.trajectories.entry import delete
+    from recbole_hetcomp.trajectories.housekeeping import find, stored_teachers, to_clean
 
     with checking():
         if not entry and older_than is None and keep_size is None:
@@ -97,7 +98,7 @@ def remove(entry: Sequence[str], older_than: str | None, keep_size: str | None, 
         chosen += to_clean(trained, age, None if size is None else int(size))
     for one in chosen:
         if not dry_run:
-            remove_entry(one)
+            delete(one.folder)
         click.echo(
             f"{'would remove' if dry_run else 'removed'} {one.folder} ({_size(one.bytes)}, {_age(one.made)} old)"
         )

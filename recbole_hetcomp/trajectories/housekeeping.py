@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from recbole_hetcomp.trajectories.entry import TEMPORARY, is_abandoned
 from recbole_hetcomp.trajectories.imported import FOLDER, imported_names, read_imported
-from recbole_hetcomp.trajectories.store import TEMPORARY, TrajectoryStore
+from recbole_hetcomp.trajectories.store import TrajectoryStore
 from recbole_hetcomp.trajectories.trajectory import CorruptTrajectoryError
-
-_LEFT_AFTER_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -85,20 +81,13 @@ def to_clean(
     return gone
 
 
-def remove_entry(entry: StoredTeacher) -> None:
-    """Delete an entry at once; what is mapped from it stays readable."""
-    doomed = Path(tempfile.mkdtemp(prefix=".writing-removed-", dir=entry.folder.parent))
-    os.replace(entry.folder, doomed)
-    shutil.rmtree(doomed)
-
-
 @dataclass(frozen=True)
 class EntryState:
     """What a check of a store says of a folder in it.
 
     Attributes:
         folder: the folder.
-        verdict: ``ok``, ``DAMAGED``, or ``LEFT`` by a killed run more than an hour ago.
+        verdict: ``ok``, ``DAMAGED``, or ``LEFT`` by a killed run more than a day ago.
         about: its size, or what is wrong with it.
     """
 
@@ -117,7 +106,7 @@ def check_store(root: Path | str) -> list[EntryState]:
         if folder.parent.name == "locks" or (folder.parent.name != FOLDER and not _is_folder(folder)):
             continue
         if folder.name.startswith(TEMPORARY) or folder.parent.name == "spool":
-            if time.time() - folder.lstat().st_mtime > _LEFT_AFTER_SECONDS:
+            if is_abandoned(folder):
                 found.append(EntryState(folder, "LEFT", "scratch of a run that was killed"))
         elif folder.parent.name == FOLDER:
             if _is_folder(folder):
@@ -148,11 +137,3 @@ def _imported_state(root: Path, folder: Path) -> EntryState:
     except (CorruptTrajectoryError, ValueError, OSError) as error:
         return EntryState(folder, "DAMAGED", str(error))
     return EntryState(folder, "ok", "imported")
-
-
-def delete(folder: Path) -> None:
-    """Delete a folder of a store, or a link to one; what it links to stays."""
-    if folder.is_symlink() or not folder.is_dir():
-        folder.unlink(missing_ok=True)
-    else:
-        shutil.rmtree(folder)
