@@ -6,55 +6,66 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 INTERRUPTED, TERMINATED = 130, 143  # exit statuses: 128 and the signal's number
-_seen = {"terminated": False}
-_active = {"handler": False}
+
+
+@dataclass
+class _State:
+    depth: int = 0  # contexts of ending_in_order that last
+    terminated: bool = False
+
+
+_state = _State()
 
 
 @contextmanager
 def ending_in_order() -> Iterator[None]:
     """While the context lasts, SIGTERM does what SIGINT does. Only a main thread can have signals."""
-    if threading.current_thread() is not threading.main_thread():
+    if not _in_main_thread():
         yield
         return
-    _seen["terminated"] = False
-    before = signal.signal(signal.SIGTERM, _as_interrupt)
-    _active["handler"] = True
-    try:
-        yield
-    finally:
-        _active["handler"] = False
-        signal.signal(signal.SIGTERM, before)
+    with handler_kept():
+        if not _state.depth:
+            _state.terminated = False
+        _state.depth += 1
+        signal.signal(signal.SIGTERM, _as_interrupt)
+        try:
+            yield
+        finally:
+            _state.depth -= 1
 
 
 def take_back() -> None:
     """Handle SIGTERM again, inside of :func:`ending_in_order`: Ray, which RecBole imports, takes it over on import."""
-    if _active["handler"] and threading.current_thread() is threading.main_thread():
+    if _state.depth and _in_main_thread():
         signal.signal(signal.SIGTERM, _as_interrupt)
 
 
 @contextmanager
 def handler_kept() -> Iterator[None]:
     """Put back who handles SIGTERM: starting Ray takes it over."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if _in_main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def interrupted_status() -> int:
     """The exit status of a command that was interrupted: by SIGTERM, or by Ctrl-C."""
-    return TERMINATED if _seen["terminated"] else INTERRUPTED
+    return TERMINATED if _state.terminated else INTERRUPTED
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:
-    _seen["terminated"] = True
+    _state.terminated = True
     handler = signal.getsignal(signal.SIGINT)
     if not callable(handler):  # a shell starts what is in the background with SIGINT ignored
         raise KeyboardInterrupt

@@ -44,6 +44,18 @@ def test_the_call_comes_once_when_the_package_is_there(tmp_path, monkeypatch):
     del sys.modules["awaited_package"]
 
 
+def test_several_calls_may_wait_for_one_package(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "meta_path", sys.meta_path[:])
+    (tmp_path / "awaited_by_two.py").write_text("")
+    seen = []
+    when_imported("awaited_by_two", lambda: seen.append(1))
+    when_imported("awaited_by_two", lambda: seen.append(2))
+    import_module("awaited_by_two")
+    assert seen == [1, 2]
+    del sys.modules["awaited_by_two"]
+
+
 def test_to_look_for_the_package_is_not_to_import_it(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "meta_path", sys.meta_path[:])

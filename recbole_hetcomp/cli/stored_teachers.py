@@ -12,6 +12,7 @@ import click
 
 from recbole_hetcomp.cli import options
 from recbole_hetcomp.cli.errors import DONE, FAILED, checking
+from recbole_hetcomp.cli.store import say_states
 from recbole_hetcomp.settings import Teachers
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -54,26 +55,12 @@ def show(entry: Sequence[str], store_dir: str) -> int:
 @_store
 def verify(entry: Sequence[str], store_dir: str) -> int:
     """Read entries whole, all of them where none is named. Exit status 1 if one is damaged."""
-    from recbole_hetcomp.trajectories import CorruptTrajectoryError, TrajectoryStore
-    from recbole_hetcomp.trajectories.housekeeping import find, stored_teachers
-    from recbole_hetcomp.trajectories.imported import read_imported
+    from recbole_hetcomp.trajectories.housekeeping import check_entry, find, stored_teachers
 
     with checking():
         entries = stored_teachers(store_dir)
         chosen = [find(entries, name) for name in entry] or entries
-    damaged = 0
-    for one in chosen:
-        try:
-            if one.imported:
-                read_imported(store_dir, one.folder.name).verify()
-            else:
-                TrajectoryStore(store_dir).open(one.folder)
-        except CorruptTrajectoryError as error:
-            damaged += 1
-            click.echo(f"DAMAGED  {one.folder}: {error}")
-        else:
-            click.echo(f"ok       {one.folder}: {_summary(one)}")
-    return FAILED if damaged else DONE
+    return FAILED if say_states([check_entry(store_dir, one.folder) for one in chosen]) else DONE
 
 
 @options.command("remove", short_help="remove stored teachers by name, age or size")
@@ -84,7 +71,8 @@ def verify(entry: Sequence[str], store_dir: str) -> int:
 @_store
 def remove(entry: Sequence[str], older_than: str | None, keep_size: str | None, dry_run: bool, store_dir: str) -> int:
     """Remove entries. Those that were imported go only by name: nothing could make them again."""
-    from recbole_hetcomp.trajectories.housekeeping import find, remove_entry, stored_teachers, to_clean
+    from recbole_hetcomp.trajectories.entry import delete
+    from recbole_hetcomp.trajectories.housekeeping import find, stored_teachers, to_clean
 
     with checking():
         if not entry and older_than is None and keep_size is None:
@@ -97,7 +85,7 @@ def remove(entry: Sequence[str], older_than: str | None, keep_size: str | None, 
         chosen += to_clean(trained, age, None if size is None else int(size))
     for one in chosen:
         if not dry_run:
-            remove_entry(one)
+            delete(one.folder)
         click.echo(
             f"{'would remove' if dry_run else 'removed'} {one.folder} ({_size(one.bytes)}, {_age(one.made)} old)"
         )

@@ -19,6 +19,7 @@ from recbole_hetcomp.declared import convert, suggestion
 from recbole_hetcomp.files import versions
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
 from recbole_hetcomp.recbole_bridge.config import run_settings
+from recbole_hetcomp.recbole_bridge.recbole_settings import check_computed, cutoffs
 from recbole_hetcomp.recbole_bridge.registry import general_models
 from recbole_hetcomp.settings import HetCompSettings
 from recbole_hetcomp.student.model import DistilledStudent
@@ -98,10 +99,7 @@ def _check_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
 
 def _check_metrics(settings: Mapping[str, Any]) -> None:
     metrics = convert("settings.metrics", settings["metrics"], tuple[str, ...])
-    topk = convert("settings.topk", settings["topk"], tuple[int, ...])
-    wanted = convert("settings.valid_metric", settings["valid_metric"], str)
-    if not topk or min(topk) < 1:
-        raise ValueError(f"settings.topk={settings['topk']!r} is not allowed: whole numbers of at least 1")
+    topk = cutoffs(settings, "settings.")
     comparable = sorted(name for name in metrics_dict if is_per_user(name) and name not in smaller_metrics)
     for name in metrics:
         if name.lower() not in comparable:
@@ -109,12 +107,7 @@ def _check_metrics(settings: Mapping[str, Any]) -> None:
                 f"settings.metrics names {name!r}{suggestion(name, comparable)} "
                 f"Allowed, as they have a value for each user and bigger is better: {', '.join(comparable)}."
             )
-    reported = [f"{name}@{k}".lower() for name in metrics for k in topk]
-    if wanted.lower() not in reported:
-        raise ValueError(
-            f"settings.valid_metric={wanted!r} is not computed: settings.metrics and settings.topk give "
-            f"{', '.join(reported)}"
-        )
+    check_computed(settings, [f"{name}@{k}".lower() for name in metrics for k in topk], "settings.")
 
 
 def _check_decided(plan: BenchmarkPlan) -> None:

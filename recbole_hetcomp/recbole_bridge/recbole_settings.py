@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Optional
 
@@ -19,7 +19,7 @@ from recbole_hetcomp.declared import Declaration, convert, did_you_mean, suggest
 from recbole_hetcomp.settings import HetCompSettings
 from recbole_hetcomp.values import read_literal, read_value
 
-_WHOLE, _POSITIVE = Declaration("", at_least=0), Declaration("", at_least=1)
+_WHOLE = Declaration("", at_least=0)
 _SIZE = Declaration("", at_least=1, at_most=2**31 - 1)
 _STRENGTH = Declaration("", at_least=0, at_most=1e6)
 _SHARE = Declaration("", at_least=0, at_most=1)
@@ -76,6 +76,11 @@ _CLIPPING: dict[str, tuple[Any, Declaration]] = {
     "error_if_nonfinite": (bool, _ANY),
     "foreach": (Optional[bool], _ANY),
 }
+_PARTS = {"train_neg_sample_args": _SAMPLING, "clip_grad_norm": _CLIPPING}
+_TEXTS = {name for name, (kind, _) in _RULES.items() if kind in (str, Optional[str])} | set(
+    HetCompSettings.text_kinds()
+)
+_READ_BY_US = set(HetCompSettings.names()) - set(_RULES)  # checked where they are read
 # Settings of single models, by what their names have in common: the first that fits counts.
 _NAMED = (
     (re.compile(r"dropout|_prob$|^keep_rate$|^mask_ratio$"), float, _SHARE),
@@ -104,19 +109,7 @@ def check_recbole_settings(given: Mapping[str, Any], final: Mapping[str, Any], i
     Raises:
         ValueError, TypeError: names the setting, its value and what is allowed.
     """
-    ours = HetCompSettings.names()
-    for name, value in given.items():
-        if name in _RULES:
-            _check(name, value, *_RULES[name])
-        elif name not in ours:
-            _check_like(name, value, internal.get(name))
-    sampling = given.get("train_neg_sample_args")
-    if sampling is not None:
-        _check_part("train_neg_sample_args", sampling, _SAMPLING)
-    if given.get("clip_grad_norm"):
-        _check_part("clip_grad_norm", given["clip_grad_norm"], _CLIPPING)
-    if "eval_args" in given:
-        _check_eval_args(given["eval_args"])
+    _check_given({name: value for name, value in given.items() if name not in _READ_BY_US}, internal)
     _check_metrics(final)
 
 
@@ -138,7 +131,7 @@ def check_negatives(model: str, model_class: Any, final: Mapping[str, Any]) -> N
 
 def recbole_setting(name: str) -> bool:
     """Whether RecBole reads a setting for every model."""
-    return name in _RULES or name in ("train_neg_sample_args", "eval_args")
+    return name in _RULES or name in _PARTS or name == "eval_args"
 
 
 def check_model_settings(name: str, given: Mapping[str, Any], internal: Mapping[str, Any]) -> None:
@@ -148,17 +141,7 @@ def check_model_settings(name: str, given: Mapping[str, Any], internal: Mapping[
         ValueError, TypeError: as above.
     """
     try:
-        for key, value in given.items():
-            if key == "clip_grad_norm" and value:
-                _check_part(key, value, _CLIPPING)
-            elif key in _RULES:
-                _check(key, value, *_RULES[key])
-            elif key == "train_neg_sample_args" and value is not None:
-                _check_part(key, value, _SAMPLING)
-            elif key == "eval_args":
-                _check_eval_args(value)
-            else:
-                _check_like(key, value, internal.get(key))
+        _check_given(given, internal)
     except (ValueError, TypeError) as error:
         raise type(error)(f"{name}: {error}") from error
 
@@ -184,8 +167,19 @@ def as_given(name: str, value: Any) -> Any:
 
 def is_text(name: str) -> bool:
     """Whether a setting holds a text."""
-    kind = _RULES[name][0] if name in _RULES else HetCompSettings.text_kinds().get(name)
-    return kind in (str, Optional[str])
+    return name in _TEXTS
+
+
+def _check_given(given: Mapping[str, Any], internal: Mapping[str, Any]) -> None:
+    for name, value in given.items():
+        if name in _PARTS and value:
+            _check_part(name, value, _PARTS[name])
+        elif name in _RULES:
+            _check(name, value, *_RULES[name])
+        elif name == "eval_args":
+            _check_eval_args(value)
+        else:
+            _check_like(name, value, internal.get(name))
 
 
 def _check(name: str, value: Any, kind: Any, declaration: Declaration) -> None:
@@ -270,7 +264,6 @@ def _check_split(split: Any) -> None:
 
 
 def _check_metrics(final: Mapping[str, Any]) -> None:
-    """The metric that decides must be among those that are computed."""
     metrics = convert("metrics", final["metrics"], tuple[str, ...])
     if not metrics:
         raise ValueError("metrics is empty: name at least one")
@@ -278,17 +271,44 @@ def _check_metrics(final: Mapping[str, Any]) -> None:
         if metric.lower() not in metric_types:
             raise ValueError(f"metrics names the unknown {metric!r}{suggestion(metric, metric_types)}; allowed: "
                              f"{', '.join(sorted(metric_types))}")  # fmt: skip
-    cutoffs = convert("topk", final["topk"], tuple[int, ...])
-    if not cutoffs or min(cutoffs) < 1:
-        raise ValueError(f"topk={final['topk']!r} is not allowed: whole numbers of at least 1")
     kinds = {metric_types[metric.lower()] for metric in metrics}
     if len(kinds) > 1:
         raise ValueError(f"metrics={list(metrics)} is not allowed: ranking and value metrics do not go together")
     ranking = kinds == {EvaluatorType.RANKING}
-    computed = [f"{metric}@{k}" for metric in metrics for k in cutoffs] if ranking else list(metrics)
-    wanted = final["valid_metric"]
+    topk = cutoffs(final)
+    check_computed(final, [f"{metric}@{k}" for metric in metrics for k in topk] if ranking else metrics)
+
+
+def cutoffs(given: Mapping[str, Any], place: str = "") -> tuple[int, ...]:
+    """The lengths at which lists are measured, ``topk``.
+
+    Args:
+        given: settings.
+        place: where they stand, for messages, with a dot behind it.
+
+    Raises:
+        ValueError, TypeError: they are not positive whole numbers.
+    """
+    found = convert(f"{place}topk", given["topk"], tuple[int, ...])
+    if not found or min(found) < 1:
+        raise ValueError(f"{place}topk={given['topk']!r} is not allowed: whole numbers of at least 1")
+    return found
+
+
+def check_computed(given: Mapping[str, Any], computed: Sequence[str], place: str = "") -> None:
+    """The metric that decides, ``valid_metric``, must be among those that are computed.
+
+    Args:
+        given: settings.
+        computed: these metrics' names, such as ``Recall@10``.
+        place: as of :func:`cutoffs`.
+
+    Raises:
+        ValueError: it is not.
+    """
+    wanted = given["valid_metric"]
     if not isinstance(wanted, str) or wanted.lower() not in (name.lower() for name in computed):
         raise ValueError(
-            f"valid_metric={wanted!r} is not computed: metrics and topk give {', '.join(computed)}; "
-            "give valid_metric as one of these"
+            f"{place}valid_metric={wanted!r} is not computed: {place}metrics and {place}topk give "
+            f"{', '.join(computed)}; give {place}valid_metric as one of these"
         )

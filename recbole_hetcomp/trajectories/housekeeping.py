@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from recbole_hetcomp.trajectories.entry import TEMPORARY, is_abandoned
 from recbole_hetcomp.trajectories.imported import FOLDER, imported_names, read_imported
-from recbole_hetcomp.trajectories.store import TEMPORARY, TrajectoryStore
+from recbole_hetcomp.trajectories.store import TrajectoryStore
 from recbole_hetcomp.trajectories.trajectory import CorruptTrajectoryError
-
-_LEFT_AFTER_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -85,20 +81,13 @@ def to_clean(
     return gone
 
 
-def remove_entry(entry: StoredTeacher) -> None:
-    """Delete an entry at once; what is mapped from it stays readable."""
-    doomed = Path(tempfile.mkdtemp(prefix=".writing-removed-", dir=entry.folder.parent))
-    os.replace(entry.folder, doomed)
-    shutil.rmtree(doomed)
-
-
 @dataclass(frozen=True)
 class EntryState:
     """What a check of a store says of a folder in it.
 
     Attributes:
         folder: the folder.
-        verdict: ``ok``, ``DAMAGED``, or ``LEFT`` by a killed run more than an hour ago.
+        verdict: ``ok``, ``DAMAGED``, or ``LEFT`` by a killed run more than a day ago.
         about: its size, or what is wrong with it.
     """
 
@@ -112,47 +101,27 @@ def check_store(root: Path | str) -> list[EntryState]:
 
     A folder that is no entry and no scratch of a run is damaged: its manifest is gone.
     """
-    store, found = TrajectoryStore(root), []
-    for folder in sorted(store.root.glob("*/*")):
-        if folder.parent.name == "locks" or (folder.parent.name != FOLDER and not _is_folder(folder)):
+    found = []
+    for folder in sorted(Path(root).glob("*/*")):
+        if folder.parent.name == "locks" or not (folder.is_dir() or folder.is_symlink()):
             continue
-        if folder.name.startswith(TEMPORARY) or folder.parent.name == "spool":
-            if time.time() - folder.lstat().st_mtime > _LEFT_AFTER_SECONDS:
-                found.append(EntryState(folder, "LEFT", "scratch of a run that was killed"))
-        elif folder.parent.name == FOLDER:
-            if _is_folder(folder):
-                found.append(_imported_state(store.root, folder))
-        else:
-            found.append(_trained_state(store, folder))
+        if not (folder.name.startswith(TEMPORARY) or folder.parent.name == "spool"):
+            found.append(check_entry(root, folder))
+        elif is_abandoned(folder):
+            found.append(EntryState(folder, "LEFT", "scratch of a run that was killed"))
     return found
 
 
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() or path.is_symlink()
-
-
-def _trained_state(store: TrajectoryStore, folder: Path) -> EntryState:
+def check_entry(root: Path | str, folder: Path) -> EntryState:
+    """One entry of a store, trained or imported, read whole."""
     try:
-        trajectory = store.open(folder)
-    except CorruptTrajectoryError as error:
+        if folder.parent.name == FOLDER:
+            read_imported(root, folder.name).verify()
+            return EntryState(folder, "ok", "imported")
+        trajectory = TrajectoryStore(root).open(folder)
+    except (CorruptTrajectoryError, ValueError, OSError) as error:
         return EntryState(folder, "DAMAGED", str(error))
     snapshots, users, length = trajectory.unobserved.shape
     return EntryState(
         folder, "ok", f"{snapshots} snapshots x {users} users x {length} items, epochs {trajectory.epochs}"
     )
-
-
-def _imported_state(root: Path, folder: Path) -> EntryState:
-    try:
-        read_imported(root, folder.name).verify()
-    except (CorruptTrajectoryError, ValueError, OSError) as error:
-        return EntryState(folder, "DAMAGED", str(error))
-    return EntryState(folder, "ok", "imported")
-
-
-def delete(folder: Path) -> None:
-    """Delete a folder of a store, or a link to one; what it links to stays."""
-    if folder.is_symlink() or not folder.is_dir():
-        folder.unlink(missing_ok=True)
-    else:
-        shutil.rmtree(folder)

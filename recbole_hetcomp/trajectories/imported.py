@@ -11,9 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,17 +25,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recbole_hetcomp.files import DamagedFileError, read_json, sha256_of, sync_directory, sync_file, write_json
-from recbole_hetcomp.trajectories.spool import remove_abandoned
+from recbole_hetcomp.trajectories.entry import (
+    MANIFEST,
+    TEMPORARY,
+    check_name,
+    entries_of,
+    remove_abandoned,
+    temporary_beside,
+)
 from recbole_hetcomp.trajectories.trajectory import CorruptTrajectoryError
 
 FOLDER = "imported"
 """Of a store: where imported rankings are."""
 
 FORMAT_VERSION = 1
-_MANIFEST = "manifest.json"
 _OFFSETS = "offsets.npy"
-_TEMPORARY = ".writing-"
-_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
 @dataclass(frozen=True)
@@ -145,8 +147,8 @@ class ImportWriter:
         self.target = entry_folder(store, name)
         self.name, self.snapshots = name, list(snapshots)
         parent.mkdir(parents=True, exist_ok=True)
-        remove_abandoned(parent, f"{_TEMPORARY}*")
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{name}-", dir=parent))
+        remove_abandoned(parent, f"{TEMPORARY}*")
+        self.folder = temporary_beside(self.target)
         self.counts = np.zeros((len(self.snapshots), n_users), dtype=np.int64)
         self._files: list[BinaryIO] = [(self.folder / _lists_file(e)).open("wb") for e in range(len(self.snapshots))]
         self._last = [-1] * len(self.snapshots)
@@ -198,7 +200,7 @@ class ImportWriter:
         decides = json.dumps([files, self.snapshots, about.get("data")], sort_keys=True)
         content = hashlib.sha256(decides.encode()).hexdigest()[:16]
         write_json(
-            self.folder / _MANIFEST,
+            self.folder / MANIFEST,
             {
                 "imported": FORMAT_VERSION,
                 "name": self.name,
@@ -211,7 +213,7 @@ class ImportWriter:
                 **about,
             },
         )
-        for name in (*names, _MANIFEST):
+        for name in (*names, MANIFEST):
             sync_file(self.folder / name)
         self.folder.chmod(0o755)
         known = _find(self.target)
@@ -224,7 +226,7 @@ class ImportWriter:
 
     def _rename(self) -> None:
         if self.target.exists():
-            aside = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{self.name}-", dir=self.target.parent))
+            aside = temporary_beside(self.target)
             os.replace(self.target, aside)
             try:
                 os.rename(self.folder, self.target)
@@ -243,9 +245,7 @@ def entry_folder(store: Path | str, name: str) -> Path:
     Raises:
         ValueError: the name is no plain file name.
     """
-    if not _SAFE_NAME.fullmatch(name):
-        raise ValueError(f"name={name!r} is not allowed: letters, digits and _ . + - (not first)")
-    return Path(store) / FOLDER / name
+    return Path(store) / FOLDER / check_name("name", name)
 
 
 def read_imported(store: Path | str, name: str) -> ImportedRankings:
@@ -259,20 +259,19 @@ def read_imported(store: Path | str, name: str) -> ImportedRankings:
     if not folder.exists():
         raise FileNotFoundError(f"{folder} does not exist")
     try:
-        about = read_json(folder / _MANIFEST)
+        about = read_json(folder / MANIFEST)
     except (OSError, DamagedFileError) as error:
-        raise CorruptTrajectoryError(f"{folder / _MANIFEST}: {error}") from error
+        raise CorruptTrajectoryError(f"{folder / MANIFEST}: {error}") from error
     if about.get("imported") != FORMAT_VERSION:
         raise CorruptTrajectoryError(
-            f"{folder / _MANIFEST}: format is {about.get('imported')!r}; this version reads {FORMAT_VERSION}"
+            f"{folder / MANIFEST}: format is {about.get('imported')!r}; this version reads {FORMAT_VERSION}"
         )
     return ImportedRankings(folder, about)
 
 
 def imported_names(store: Path | str) -> list[str]:
     """Names of all imported teachers in a store."""
-    found = (Path(store) / FOLDER).glob(f"*/{_MANIFEST}")
-    return sorted(manifest.parent.name for manifest in found if not manifest.parent.name.startswith("."))
+    return [entry.name for entry in entries_of(Path(store), FOLDER)]
 
 
 def _find(folder: Path) -> ImportedRankings | None:

@@ -9,13 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from recbole_hetcomp.extras import require
-
-MANIFEST = "manifest.json"
+from recbole_hetcomp.trajectories.entry import MANIFEST, TEMPORARY, entries_of, temporary_beside
 
 
 def is_uri(place: Any) -> bool:
@@ -49,7 +47,7 @@ def fetch(uri: str | None, folder: Path) -> int:
     for entry in sorted(_remote_entries(files, root) - _local_entries(folder)):
         target = folder / entry
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".writing-{target.name}-", dir=target.parent))
+        temporary = temporary_beside(target)
         try:
             copy_files(
                 f"{root}/{entry}", str(temporary), source_filesystem=files, destination_filesystem=LocalFileSystem()
@@ -111,12 +109,8 @@ def _remote_entries(files: Any, root: str) -> set[str]:
 
     found = files.get_file_info(FileSelector(root, recursive=True, allow_not_found=True))
     paths = [info.path for info in found if info.base_name == MANIFEST]
-    return {"/".join(path.split("/")[-3:-1]) for path in paths if not path.split("/")[-2].startswith(".")}
+    return {"/".join(path.split("/")[-3:-1]) for path in paths if not path.split("/")[-2].startswith(TEMPORARY)}
 
 
 def _local_entries(folder: Path) -> set[str]:
-    return {
-        "/".join(manifest.parts[-3:-1])
-        for manifest in folder.glob(f"*/*/{MANIFEST}")
-        if not manifest.parent.name.startswith(".")
-    }
+    return {"/".join(entry.parts[-2:]) for entry in entries_of(folder)}

@@ -6,7 +6,6 @@ import errno
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,11 +16,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from recbole_hetcomp.files import free_bytes
+from recbole_hetcomp.trajectories.entry import remove_abandoned
 from recbole_hetcomp.trajectories.mapped import map_tensors
 from recbole_hetcomp.trajectories.snapshots import select_snapshots
 from recbole_hetcomp.trajectories.trajectory import item_dtype, rank_dtype
-
-_ABANDONED_AFTER_SECONDS = 24 * 3600
 
 
 class SnapshotSpool:
@@ -130,17 +128,6 @@ class SnapshotSpool:
 
     def _file(self, index: int) -> Path:
         return self.directory / f"validation-{index:06d}.safetensors"
-
-
-def remove_abandoned(folder: Path, pattern: str) -> None:
-    """Delete what writers left who were killed more than a day ago."""
-    for directory in folder.glob(pattern):
-        try:
-            abandoned = time.time() - directory.stat().st_mtime > _ABANDONED_AFTER_SECONDS
-        except FileNotFoundError:  # its writer has just finished
-            continue
-        if abandoned:
-            shutil.rmtree(directory, ignore_errors=True)
 
 
 def error_number(message: str) -> int:

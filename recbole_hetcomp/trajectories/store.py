@@ -17,7 +17,6 @@ import errno
 import hashlib
 import json
 import os
-import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -28,17 +27,23 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from recbole_hetcomp.files import free_bytes, sha256_of, sync_directory, sync_file
+from recbole_hetcomp.trajectories.entry import (
+    MANIFEST,
+    TEMPORARY,
+    check_name,
+    delete,
+    entries_of,
+    remove_abandoned,
+    temporary_beside,
+)
 from recbole_hetcomp.trajectories.imported import FOLDER as IMPORTED_FOLDER
 from recbole_hetcomp.trajectories.mapped import map_tensors
-from recbole_hetcomp.trajectories.spool import error_number, remove_abandoned
+from recbole_hetcomp.trajectories.spool import error_number
 from recbole_hetcomp.trajectories.trajectory import CorruptTrajectoryError, Trajectory
 
 FORMAT_VERSION = 1
 
 _TENSORS = "trajectory.safetensors"
-_MANIFEST = "manifest.json"
-TEMPORARY = ".writing-"
-_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
 class TrajectoryStore:
@@ -72,11 +77,8 @@ class TrajectoryStore:
             ValueError: if fingerprint or name is not a plain file name, or the settings are not plain JSON
                 data.
         """
-        for label, value in (("fingerprint", fingerprint), ("name", name.replace(":", "-"))):
-            if not _SAFE_NAME.fullmatch(value):
-                raise ValueError(f"{label} is {value!r}; allowed: letters, digits and _ . + - (not first)")
-        folder = name.replace(":", "-")  # import:llm; a colon cannot stand in every system's file names
-        return self.root / fingerprint / f"{folder}-{self.key(fingerprint, name, settings)}"
+        folder = check_name("name", name.replace(":", "-"))  # import:llm; not every system's file names take a colon
+        return self.root / check_name("fingerprint", fingerprint) / f"{folder}-{self.key(fingerprint, name, settings)}"
 
     def read(self, fingerprint: str, name: str, settings: dict[str, Any]) -> Trajectory | None:
         """The stored trajectory, or None where there is none.
@@ -91,20 +93,16 @@ class TrajectoryStore:
         entry = self.path(fingerprint, name, settings)
         if not entry.exists():
             return None
-        manifest = _read_manifest(entry / _MANIFEST)
+        manifest = _read_manifest(entry / MANIFEST)
         expected = {"fingerprint": fingerprint, "name": name, "settings": settings}
         for label, value in expected.items():
             if _canonical(manifest[label]) != _canonical(value):
-                raise CorruptTrajectoryError(f"{entry / _MANIFEST}: {label} is {manifest[label]!r}; expected {value!r}")
+                raise CorruptTrajectoryError(f"{entry / MANIFEST}: {label} is {manifest[label]!r}; expected {value!r}")
         return self.open(entry)
 
     def entries(self) -> list[Path]:
         """Directories of all entries, whatever data and settings they belong to; none while one is written."""
-        return sorted(
-            manifest.parent
-            for manifest in self.root.glob(f"*/*/{_MANIFEST}")
-            if not manifest.parent.name.startswith(TEMPORARY) and manifest.parent.parent.name != IMPORTED_FOLDER
-        )
+        return [entry for entry in entries_of(self.root) if entry.parent.name != IMPORTED_FOLDER]
 
     def open(self, entry: Path) -> Trajectory:
         """The trajectory in an entry's directory, verified and mapped as by `read`.
@@ -112,7 +110,7 @@ class TrajectoryStore:
         Raises:
             CorruptTrajectoryError: if the entry is truncated or altered.
         """
-        manifest = _read_manifest(entry / _MANIFEST)
+        manifest = _read_manifest(entry / MANIFEST)
         _verify_file(entry / _TENSORS, manifest["bytes"], manifest["sha256"])
         try:
             return Trajectory(
@@ -156,7 +154,7 @@ class TrajectoryStore:
         try:
             entry.parent.mkdir(parents=True, exist_ok=True)
             remove_abandoned(entry.parent, f"{TEMPORARY}{entry.name}-*")
-            temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{entry.name}-", dir=entry.parent))
+            temporary = temporary_beside(entry)
             _write_entry(temporary, tensors, content)
             self._publish(temporary, entry, fingerprint, name, settings)
         except (OSError, SafetensorError) as error:
@@ -183,9 +181,7 @@ class TrajectoryStore:
         entry = self.path(fingerprint, name, settings)
         if not entry.exists():
             return False
-        doomed = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{entry.name}-", dir=entry.parent))
-        os.replace(entry, doomed)  # vanishes at once, not file by file
-        shutil.rmtree(doomed)
+        delete(entry)
         return True
 
     def _publish(self, temporary: Path, entry: Path, fingerprint: str, name: str, settings: dict[str, Any]) -> None:
@@ -218,8 +214,8 @@ def _write_entry(directory: Path, tensors: dict[str, Tensor], content: dict[str,
     }
     manifest["checksum"] = _checksum(manifest)
     text = json.dumps(manifest, indent=2, sort_keys=True, allow_nan=False)
-    (directory / _MANIFEST).write_text(text + "\n", encoding="utf-8")
-    sync_file(directory / _MANIFEST)
+    (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    sync_file(directory / MANIFEST)
     directory.chmod(0o755)  # mkdtemp's 0o700 would keep other users of a shared store out
     sync_directory(directory)
 

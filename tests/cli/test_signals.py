@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from recbole_hetcomp.signals import ending_in_order, interrupted_status, take_back
+
 RUN = "import sys; from recbole_hetcomp.cli import main; sys.exit(main())"
 SLOW = ["run", "--teachers=[BPR]", "--epochs=5000", "--show_progress=False"]
 
@@ -55,3 +57,24 @@ def test_a_terminated_sweep_ends_as_one_that_is_interrupted(subprocess_environme
     time.sleep(1)
     left = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False).stdout.split()
     assert [pid for pid in left if int(pid) != os.getpid()] == []
+
+
+def test_the_outer_of_two_contexts_outlasts_the_inner_one():
+    before = signal.getsignal(signal.SIGTERM)
+    with ending_in_order():
+        ours = signal.getsignal(signal.SIGTERM)
+        with ending_in_order():
+            pass
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as Ray does on import
+        take_back()
+        assert signal.getsignal(signal.SIGTERM) is ours
+    assert signal.getsignal(signal.SIGTERM) is before
+    take_back()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_status_is_of_the_signal_that_ended_the_context():
+    for send, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        with pytest.raises(KeyboardInterrupt), ending_in_order():
+            signal.raise_signal(send)
+        assert interrupted_status() == status

@@ -1,0 +1,73 @@
+"""An entry of a store as a folder: its name, the folders that stand beside it while it is written, how it goes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+MANIFEST = "manifest.json"
+TEMPORARY = ".writing-"
+"""Begins the name of a folder that is no entry yet, or none any more."""
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+_ABANDONED_AFTER_SECONDS = 24 * 3600  # a validation of a teacher that trains may take hours
+
+
+def check_name(label: str, value: str) -> str:
+    """A plain file name, as it is.
+
+    Raises:
+        ValueError: it is none.
+
+    >>> check_name("name", "../BPR")
+    Traceback (most recent call last):
+    ValueError: name='../BPR' is not allowed: letters, digits and _ . + - (not first)
+    """
+    if not _SAFE_NAME.fullmatch(value):
+        raise ValueError(f"{label}={value!r} is not allowed: letters, digits and _ . + - (not first)")
+    return value
+
+
+def entries_of(root: Path, group: str = "*") -> list[Path]:
+    """The folders of all entries, none while one is written.
+
+    Args:
+        root: the store.
+        group: the folder of it that they are in, ``*`` for any.
+    """
+    found = (manifest.parent for manifest in root.glob(f"{group}/*/{MANIFEST}"))
+    return sorted(folder for folder in found if not folder.name.startswith(TEMPORARY))
+
+
+def temporary_beside(entry: Path) -> Path:
+    """A new empty folder, to be renamed to an entry or filled with one that goes."""
+    return Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{entry.name}-", dir=entry.parent))
+
+
+def delete(folder: Path) -> None:
+    """Delete a folder of a store, or a link to one; what it links to, and what is mapped from it, stays readable."""
+    if folder.is_symlink() or not folder.is_dir():
+        folder.unlink(missing_ok=True)
+        return
+    doomed = temporary_beside(folder)
+    os.replace(folder, doomed)  # vanishes at once, not file by file
+    shutil.rmtree(doomed)
+
+
+def is_abandoned(folder: Path) -> bool:
+    """Whether nobody has written into a scratch folder for a day: its writer was killed."""
+    try:
+        return time.time() - folder.lstat().st_mtime > _ABANDONED_AFTER_SECONDS
+    except FileNotFoundError:  # its writer has just finished
+        return False
+
+
+def remove_abandoned(folder: Path, pattern: str) -> None:
+    """Delete what writers left who were killed more than a day ago."""
+    for scratch in folder.glob(pattern):
+        if is_abandoned(scratch):
+            shutil.rmtree(scratch, ignore_errors=True)
