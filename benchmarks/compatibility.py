@@ -109,7 +109,8 @@ def settings(model: str, family: str, folder: Path) -> dict[str, Any]:
         made |= {"eval_args": {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "full"}}
         made |= {"embedding_size": EMBEDDING, "kg_embedding_size": EMBEDDING}
     own = Path(recbole.__file__).parent / "properties" / "model" / f"{model}.yaml"
-    if (yaml.safe_load(own.read_text(encoding="utf-8")) or {}).get("loss_type") == "CE":
+    properties = yaml.safe_load(own.read_text(encoding="utf-8")) if own.is_file() else {}
+    if (properties or {}).get("loss_type") == "CE":
         made["train_neg_sample_args"] = None
     return made
 

@@ -15,7 +15,7 @@ from recbole_hetcomp.extras import require
 from recbole_hetcomp.ray_api import refused_connections
 from recbole_hetcomp.signals import handler_kept
 
-require("Sweeps and teachers in parallel", "ray")
+require("Sweeps and teachers in parallel", "ray", "plotly", "jinja2")
 
 LOOPBACK = "127.0.0.1"
 OBJECT_STORE_BYTES = 256 * 2**20  # trajectories are mapped from files, so little goes through Ray's own store
