@@ -9,7 +9,6 @@ from recbole_hetcomp.declared import default
 from recbole_hetcomp.recbole_bridge.registry import teacher_defaults
 from recbole_hetcomp.settings import Student, Training
 from recbole_hetcomp.teachers.planned import PlannedTeacher
-from recbole_hetcomp.trajectories import TrajectoryStore
 
 # Seconds on ml-100k with default settings on two CPU cores, for its 60,000 training interactions.
 _SECONDS = {"BPR": 24, "CML": 35, "NeuMF": 44, "LightGCN": 38, "MultiVAE": 23, "ItemVAE": 21}
@@ -19,8 +18,8 @@ _INTERACTIONS = 60_000
 
 
 def plan_in_words(
-    student: str, epochs: int, planned: Sequence[PlannedTeacher], alone: PlannedTeacher | None, store: TrajectoryStore,
-    data: Interactions,
+    student: str, epochs: int, planned: Sequence[PlannedTeacher], alone: PlannedTeacher | None,
+    to_train: Sequence[PlannedTeacher], data: Interactions,
 ) -> str:  # fmt: skip
     """Teachers, those of them that need no training, the student, and a guess of the time.
 
@@ -31,22 +30,17 @@ def plan_in_words(
         epochs: its epochs at most.
         planned: its teachers.
         alone: the student trained alone, or None.
-        store: where trained models are looked for.
+        to_train: those of all these that the store does not have.
         data: the interactions.
     """
-
-    def stored(one: PlannedTeacher) -> bool:
-        return store.path(data.fingerprint, one.label, one.identity).exists()
-
     parts = []
     if planned:
-        kept = sum(map(stored, planned))
+        kept = sum(one not in to_train for one in planned)
         of_them = f", {kept if kept < len(planned) else 'all'} of them from the store" if kept else ""
         parts.append(f"{len(planned)} teacher{'s' if len(planned) > 1 else ''}{of_them}")
     if alone is not None:
-        parts.append("the student without teachers" + (" (from the store)" if stored(alone) else ""))
+        parts.append("the student without teachers" + (" (from the store)" if alone not in to_train else ""))
     parts.append(f"then {student}")
-    to_train = [one for one in [*planned, *([alone] if alone else [])] if not stored(one)]
     share = data.observed.values.shape[0] / _INTERACTIONS
     seconds = share * (_STUDENT * min(1.0, epochs / default(Training, "epochs")) + sum(map(_seconds, to_train)))
     return f"plan: {', '.join(parts)}; about {_duration(seconds)} on two CPU cores"
