@@ -60,7 +60,7 @@ PINNED = [
 
 TABLES = ["pyarrow>=10"]  # Parquet, and rankings of any format
 REPORT = ["matplotlib>=3.8", "jinja2>=3", "statsmodels>=0.13.5", *TABLES]
-TUNE = ["ray[tune]>=2.4", "optuna>=3", "hyperopt>=0.2.5"]
+TUNE = ["ray[tune]>=2.4", "optuna>=3", "hyperopt>=0.2.5", "jinja2>=3", "plotly>=4"]
 ALL = [*REPORT, *TUNE]
 
 DOCS = [  # the site: mkdocs build
@@ -82,7 +82,7 @@ setup(
     package_dir={"recbole_hetcomp.properties": "properties"},
     package_data={
         "recbole_hetcomp": ["py.typed"],
-        "recbole_hetcomp.comparison.report": ["page.html"],
+        "recbole_hetcomp.results": ["page.html"],
         **{package: ["*.yaml"] for package in property_packages()},
     },
     install_requires=[*BASE, *(f'{requirement}; python_version < "3.11"' for requirement in PINNED)],

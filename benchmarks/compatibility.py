@@ -47,10 +47,13 @@ def make_data(folder: Path) -> None:
         if part in ("inter", "user"):
             lines = [line for line in lines if int(line.split("\t")[0]) <= USERS]
         (folder / f"small.{part}").write_text("\n".join([head, *lines]) + "\n", encoding="utf-8")
+    triples = [line.split("\t") for line in (folder / "small.kg").read_text(encoding="utf-8").splitlines()[1:]]
+    entities = sorted({name for head, _, tail in triples for name in (head, tail)})
     draws = np.random.default_rng(0)
-    items = [line.split("\t")[0] for line in (source / "ml-100k.item").read_text(encoding="utf-8").splitlines()[1:]]
-    rows = [f"{item}\t{' '.join(f'{value:.4f}' for value in draws.normal(size=EMBEDDING))}" for item in items]
-    (folder / "small.itememb").write_text("\n".join(["ent_id:token\tent_vec:float_seq", *rows]) + "\n")
+    for kind, names in (("ent", entities), ("rel", sorted({relation for _, relation, _ in triples}))):
+        rows = [f"{name}\t{' '.join(f'{value:.4f}' for value in draws.normal(size=EMBEDDING))}" for name in names]
+        text = "\n".join([f"{kind}_id:token\t{kind}_vec:float_seq", *rows]) + "\n"
+        (folder / f"small.{kind}_emb").write_text(text, encoding="utf-8")
 
 
 def models() -> dict[str, str]:
@@ -93,17 +96,21 @@ def settings(model: str, family: str, folder: Path) -> dict[str, Any]:
             "user": ["user_id", "age", "gender", "occupation"],
             "item": ["item_id", "release_year", "class"],
         }
-    if family == "knowledge_aware":
+    if family == "knowledge_aware" or model in WITH_VECTORS:
         made["load_col"] |= {"kg": ["head_id", "relation_id", "tail_id"], "link": ["item_id", "entity_id"]}
     if family == "context_aware":
         made |= {"threshold": {"rating": 4}, "eval_args": {"mode": "labeled"}}
         made |= {"metrics": ["AUC"], "valid_metric": "AUC"}
     if model in WITH_VECTORS:
-        made["load_col"]["itememb"] = ["ent_id", "ent_vec"]
-        made |= {"additional_feat_suffix": ["itememb"], "alias_of_item_id": ["ent_id"], "embedding_size": EMBEDDING}
-        made["preload_weight"] = {"ent_id": "ent_vec"}
+        made["load_col"] |= {"ent_emb": ["ent_id", "ent_vec"], "rel_emb": ["rel_id", "rel_vec"]}
+        made |= {"alias_of_entity_id": ["ent_id"], "alias_of_relation_id": ["rel_id"]}
+        made |= {"preload_weight": {"ent_id": "ent_vec", "rel_id": "rel_vec"}}
+        made |= {"additional_feat_suffix": ["ent_emb", "rel_emb"]}
+        made |= {"eval_args": {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "full"}}
+        made |= {"embedding_size": EMBEDDING, "kg_embedding_size": EMBEDDING}
     own = Path(recbole.__file__).parent / "properties" / "model" / f"{model}.yaml"
-    if (yaml.safe_load(own.read_text(encoding="utf-8")) or {}).get("loss_type") == "CE":
+    properties = yaml.safe_load(own.read_text(encoding="utf-8")) if own.is_file() else {}
+    if (properties or {}).get("loss_type") == "CE":
         made["train_neg_sample_args"] = None
     return made
 
@@ -130,7 +137,7 @@ def run(output: Path, only: list[str]) -> None:
     """Run all models, each in a process of its own."""
     fork = multiprocessing.get_context("fork")
     found = {name: family for name, family in models().items() if not only or name in only}
-    cells: dict[str, Any] = {}
+    cells: dict[str, Any] = json.loads(output.read_text())["models"] if only and output.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         make_data(Path(folder))
         for name, family in sorted(found.items()):
@@ -150,17 +157,39 @@ def run(output: Path, only: list[str]) -> None:
     output.write_text(json.dumps({"stack": stack, "models": cells}, indent=1) + "\n", encoding="utf-8")
 
 
+def write(files: list[Path]) -> None:
+    """Write the table of models below its mark in the page."""
+    stacks = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    names = sorted(stacks[0]["models"], key=lambda name: (FAMILIES.index(stacks[0]["models"][name]["family"]), name))
+    lines = ["| | " + " | ".join(f"Python {stack['stack']['python']}" for stack in stacks) + " |", "| --- " * 3 + "|"]
+    lines += [f"| {name} | " + " | ".join(stack["stack"][name] for stack in stacks) + " |" for name in VERSIONS]
+    ran = [sum(cell["ran"] for cell in stack["models"].values()) for stack in stacks]
+    same = [name for name in names if len({said(stack["models"][name]) for stack in stacks}) == 1]
+    lines += ["", f"Of {len(names)} models {' and '.join(map(str, ran))} ran; {len(same)} ended alike on both.", ""]
+    lines += ["| model | kind | current | pinned |", "| --- | --- | --- | --- |"]
+    for name in names:
+        cells = [said(stack["models"][name]) for stack in stacks]
+        lines.append(f"| {name} | {stacks[0]['models'][name]['family'].replace('_', '-')} | {' | '.join(cells)} |")
+    before = PAGE.read_text(encoding="utf-8").split(MARK)[0]
+    PAGE.write_text(f"{before}{MARK}\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+def said(cell: dict[str, Any]) -> str:
+    """How a model ended, as the table says it."""
+    return f"{cell['metric']} {cell['value']:.4f}" if cell["ran"] else cell["error"].replace("|", "/")[:90]
+
+
 def main() -> None:
     """Run, or write the page."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("command", choices=("run", "write"))
     parser.add_argument("files", type=Path, nargs="+", help="the stack's file; or all of them, the current stack first")
-    parser.add_argument("--only", nargs="*", default=[], help="models, all if not given")
+    parser.add_argument("--only", nargs="*", default=[], help="these models anew, all if not given")
     given = parser.parse_args()
     if given.command == "run":
         run(given.files[0], given.only)
     else:
-        print("later")
+        write(given.files)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ EXTRAS = {
     "ray": "tune",
     "optuna": "tune",
     "hyperopt": "tune",
+    "plotly": "tune",
     "matplotlib": "report",
     "jinja2": "report",
     "statsmodels": "report",

@@ -27,6 +27,14 @@ def is_worker() -> bool:
     return Path(sys.argv[0]).name == "default_worker.py" if sys.argv else False
 
 
+def refused_connections() -> tuple[type[Exception], ...]:
+    """Errors by which Ray says that there is no cluster, or since 2.5x that it was given no token or a wrong one."""
+    import ray.exceptions
+
+    wrong_token = getattr(ray.exceptions, "AuthenticationError", None)
+    return (ConnectionError, *([wrong_token] if wrong_token else []))
+
+
 def names() -> Any:
     """The module that has RunConfig, FailureConfig, CheckpointConfig and Checkpoint in this Ray."""
     import ray.tune

@@ -153,3 +153,13 @@ def subprocess_environment() -> dict[str, str]:
     """Environment in which a new Python finds this checkout."""
     path = os.pathsep.join([str(PACKAGE_ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request: pytest.FixtureRequest) -> Any:
+    """Each device that PyTorch knows here; the GPU is left out where there is none."""
+    import torch
+
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("there is no GPU here")
+    return torch.device(request.param)

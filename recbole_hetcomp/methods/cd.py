@@ -73,7 +73,8 @@ class CDTrainer(ConsensusTrainer):
 
     def _drawn(self, weights: Tensor, number: int) -> Tensor:
         """How often each item is drawn in ``number`` draws with replacement, over ``number``, [B, K]."""
-        uniform = torch.rand(len(weights), number, generator=self.generator).to(weights.device)
+        draws = self.generator
+        uniform = torch.rand(len(weights), number, generator=draws, device=draws.device).to(weights.device)
         place = torch.searchsorted(weights.cumsum(dim=1), uniform, right=True).clamp(max=weights.shape[1] - 1)
         counts = torch.zeros_like(weights).scatter_add_(1, place, torch.ones_like(uniform))
         return (counts / number).masked_fill(weights == 0, 0.0)

@@ -280,7 +280,8 @@ class DCDTrainer(StudentGuidedTrainer):
     def _item_loss(self, number: int) -> Tensor:
         """The loss of items drawn at random, as many as there are users in the batch, [number]."""
         candidates = self.chosen["items"]
-        drawn = torch.randint(len(candidates), (number,), generator=self.generator)
+        draws = self.generator
+        drawn = torch.randint(len(candidates), (number,), generator=draws, device=draws.device)
         items = candidates[drawn.to(candidates.device)]
         under, over = self.chosen["users_under"][items].long(), self.chosen["users_over"][items].long()
         both = torch.cat((under, over), dim=1)  # [number, k + l]

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import recbole.data.dataset.dataset as recbole_dataset
 import recbole.data.utils
 import recbole.quick_start
 import recbole.quick_start.quick_start as recbole_quick_start
 from recbole.config import Config
 from recbole.data.dataset import Dataset
+from recbole.evaluator.evaluator import Evaluator
 from recbole.utils import ModelType
 
 from recbole_hetcomp.ray_api import is_worker
@@ -49,6 +52,7 @@ def install() -> None:
     _wrap(Config, "_load_config_files", _with_checked_files)
     _wrap(Dataset, "_load_feat", _with_checked_lines)
     _wrap(Dataset, "_change_feat_format", _in_exact_order)
+    _wrap(Evaluator, "evaluate", _in_plain_numbers)
     _wrap(recbole.data.utils, "get_dataloader", _with_plugin_loaders)
     _wrap(recbole_quick_start, "run_recboles", _in_spawned_processes)
     _wrap(recbole_quick_start, "get_trainer", _with_report)
@@ -194,6 +198,17 @@ def _in_exact_order(original: Callable) -> Callable:
         original(self)
 
     return change
+
+
+def _in_plain_numbers(original: Callable) -> Callable:
+    """Metrics are Python's numbers: NumPy >= 2 would have RecBole log each as ``np.float64(0.5)``."""
+
+    @functools.wraps(original)
+    def evaluate(self: Evaluator, collected: Any) -> OrderedDict[str, float]:
+        found = original(self, collected).items()
+        return OrderedDict((name, value.item() if isinstance(value, np.generic) else value) for name, value in found)
+
+    return evaluate
 
 
 def _with_all_parts(original: Callable) -> Callable:

@@ -135,6 +135,21 @@ def general_models() -> list[str]:
     )
 
 
+def role_in_words(name: str) -> str:
+    """What a general recommender may be in a run.
+
+    >>> role_in_words("EASE"), role_in_words("BPR")
+    ('may teach', 'may teach, may be taught')
+    """
+    role = _REGISTERED[name].role if name in _REGISTERED else TEACHER
+    if role == STUDENT:
+        return "is a way to teach: --model"
+    if role == LISTS or name in _TEACHES_NOTHING:
+        return "learns nothing"
+    model = vars(general_recommender)[name]
+    return "may teach" if model.type == ModelType.TRADITIONAL else "may teach, may be taught"
+
+
 def models_of_role(role: str) -> list[str]:
     """Names of the general recommenders of one role; RecBole's own may all teach, but for the random one."""
     return [

@@ -25,7 +25,7 @@ _PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # as protocol 2,
 _ALLOWED = {
     "_codecs": {"encode"},
     "builtins": {"bytearray", "complex", "dict", "frozenset", "int", "list", "object", "set", "slice", "tuple"},
-    "collections": {"OrderedDict", "Counter"},
+    "collections": {"Counter", "OrderedDict", "defaultdict"},
     "copyreg": {"_reconstructor"},
     "numpy": {"dtype", "matrix", "ndarray"},
     "numpy.core.multiarray": {"_reconstruct", "scalar"},
@@ -37,7 +37,7 @@ _ALLOWED = {
     "yaml.loader": {"FullLoader"},
 }
 _CLASSES_OF = ("recbole.model.", "recbole.utils.enum_type", "scipy.sparse.")
-_LEFT_OUT = ("torch.nn.modules.", "recbole.data.")
+_LEFT_OUT = ("torch.nn.modules.", "recbole.data.", "recbole.sampler.")
 
 
 class _LeftOut:

@@ -35,13 +35,17 @@ class UserBatches:
         self.batch_size = batch_size
         self.generator = generator
         lengths = data.observed.lengths()
-        self.rows = torch.repeat_interleave(torch.arange(data.n_users), lengths) if self.distinct else data.users
+        self.rows = (
+            torch.arange(data.n_users, device=lengths.device).repeat_interleave(lengths)
+            if self.distinct
+            else data.users
+        )
 
     def __len__(self) -> int:
         return -(-self.rows.shape[0] // self.batch_size)
 
     def __iter__(self) -> Iterator[Interaction]:
-        order = torch.randperm(self.rows.shape[0], generator=self.generator)
+        order = torch.randperm(self.rows.shape[0], generator=self.generator, device=self.generator.device)
         for chosen in order.split(self.batch_size):
             yield Interaction({self.user_field: self._users(self.rows[chosen])})
 

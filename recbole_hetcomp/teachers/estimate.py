@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.declared import default
 from recbole_hetcomp.recbole_bridge.registry import teacher_defaults
 from recbole_hetcomp.settings import Student, Training
 from recbole_hetcomp.teachers.planned import PlannedTeacher
+from recbole_hetcomp.trajectories import TrajectoryStore
 
 # Seconds on ml-100k with default settings on two CPU cores, for its 60,000 training interactions.
 _SECONDS = {"BPR": 24, "CML": 35, "NeuMF": 44, "LightGCN": 38, "MultiVAE": 23, "ItemVAE": 21}
 _SECONDS.update(NoKD=52, EASE=1, ItemKNN=3)
-_OTHER, _STUDENT = 40, 40
+_STUDENT = 40
 _INTERACTIONS = 60_000
 
 
 def plan_in_words(
     student: str, epochs: int, planned: Sequence[PlannedTeacher], alone: PlannedTeacher | None,
-    to_train: Sequence[PlannedTeacher], data: Interactions,
+    to_train: Sequence[PlannedTeacher], store: TrajectoryStore, data: Interactions,
 ) -> str:  # fmt: skip
     """Teachers, those of them that need no training, the student, and a guess of the time.
 
-    The guess is from ml-100k's times, in proportion to the training interactions.
+    The guess is from the times of stored models of the same name and data, or else from ml-100k's, in proportion to the
+    training interactions. A model of which neither says anything is named.
 
     Args:
         student: the model that is run.
@@ -31,6 +33,7 @@ def plan_in_words(
         planned: its teachers.
         alone: the student trained alone, or None.
         to_train: those of all these that the store does not have.
+        store: what it holds of these data tells the time.
         data: the interactions.
     """
     parts = []
@@ -41,17 +44,27 @@ def plan_in_words(
     if alone is not None:
         parts.append("the student without teachers" + (" (from the store)" if alone not in to_train else ""))
     parts.append(f"then {student}")
+    known = store.seconds(data.fingerprint)
     share = data.observed.values.shape[0] / _INTERACTIONS
-    seconds = share * (_STUDENT * min(1.0, epochs / default(Training, "epochs")) + sum(map(_seconds, to_train)))
-    return f"plan: {', '.join(parts)}; about {_duration(seconds)} on two CPU cores"
+    guessed = {one.label: _seconds(one, known, share) for one in to_train}
+    seconds = share * _STUDENT * min(1.0, epochs / default(Training, "epochs"))
+    seconds += sum(guess for guess in guessed.values() if guess is not None)
+    unknown = sorted(label for label, guess in guessed.items() if guess is None)
+    beside = f", beside {' and '.join(unknown)}, whose time is not known" if unknown else ""
+    return f"plan: {', '.join(parts)}; about {_duration(seconds)} on two CPU cores{beside}"
 
 
-def _seconds(one: PlannedTeacher) -> float:
-    """On ml-100k; less where it trains for fewer epochs than by default."""
-    usual = default(Student, "no_kd_config") if one.label == "NoKD" else teacher_defaults(one.label)
+def _seconds(one: PlannedTeacher, known: Mapping[str, tuple[float, int | None]], share: float) -> float | None:
+    """Of its training, where anything is known of that; less where it trains for fewer epochs than was measured."""
     epochs = one.config["epochs"] if one.outside is None else None
-    part = min(1.0, epochs / usual["epochs"]) if epochs and "epochs" in usual else 1.0
-    return part * _SECONDS.get(one.label, _OTHER)
+    if one.label in known:
+        seconds, most = known[one.label]
+    elif one.label in _SECONDS:
+        usual = default(Student, "no_kd_config") if one.label == "NoKD" else teacher_defaults(one.label)
+        seconds, most = share * _SECONDS[one.label], usual.get("epochs")
+    else:
+        return None
+    return seconds * (min(1.0, epochs / most) if epochs and most else 1.0)
 
 
 def _duration(seconds: float) -> str:

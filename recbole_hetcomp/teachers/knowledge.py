@@ -105,7 +105,8 @@ def gather_knowledge(
     to_train = [one for one in models if not store.path(data.fingerprint, one.label, one.identity).exists()]
     _check_disk(store.root, data, to_train)
     if with_teachers:
-        logging.getLogger().info(plan_in_words(config["model"], settings.epochs, planned, alone, to_train, data))
+        words = plan_in_words(config["model"], settings.epochs, planned, alone, to_train, store, data)
+        logging.getLogger().info(words)
     pool = TeacherPool(
         data,
         train_data._dataset,

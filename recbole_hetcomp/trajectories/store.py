@@ -124,6 +124,18 @@ class TrajectoryStore:
         except (OSError, SafetensorError, TypeError, ValueError) as error:
             raise CorruptTrajectoryError(f"{entry / _TENSORS}: not a trajectory: {error}") from error
 
+    def seconds(self, fingerprint: str) -> dict[str, tuple[float, int | None]]:
+        """How long stored models of some data took: name → seconds and epochs at most, of the newest of each name."""
+        found: dict[str, tuple[float, int | None]] = {}
+        manifests = [entry / MANIFEST for entry in entries_of(self.root, fingerprint)]
+        for file in sorted(manifests, key=lambda file: file.stat().st_mtime):
+            try:
+                content = _read_manifest(file)
+                found[str(content["name"])] = float(content["info"]["seconds"]), content["settings"].get("epochs")
+            except (CorruptTrajectoryError, AttributeError, KeyError, TypeError, ValueError):
+                continue  # found when it is to be used
+        return found
+
     def write(self, fingerprint: str, name: str, settings: dict[str, Any], trajectory: Trajectory) -> Path:
         """Store a trajectory, whole or not at all.
 

@@ -12,9 +12,10 @@ import joblib
 import recbole_hetcomp
 from recbole_hetcomp.extensions import VARIABLE
 from recbole_hetcomp.extras import require
+from recbole_hetcomp.ray_api import refused_connections
 from recbole_hetcomp.signals import handler_kept
 
-require("Sweeps and teachers in parallel", "ray")
+require("Sweeps and teachers in parallel", "ray", "plotly", "jinja2")
 
 LOOPBACK = "127.0.0.1"
 OBJECT_STORE_BYTES = 256 * 2**20  # trajectories are mapped from files, so little goes through Ray's own store
@@ -57,12 +58,18 @@ def ray_cluster(address: str | None = None, dashboard: bool = False) -> Iterator
         return
     if address is not None:
         named = os.environ.get(VARIABLE)
-        with handler_kept():
-            ray.init(
-                address=address,
-                log_to_driver=False,
-                runtime_env={"env_vars": {VARIABLE: named}} if named else None,  # workers there have their own
-            )
+        try:
+            with handler_kept():
+                ray.init(
+                    address=address,
+                    log_to_driver=False,
+                    runtime_env={"env_vars": {VARIABLE: named}} if named else None,  # workers there have their own
+                )
+        except refused_connections() as error:
+            raise ConnectionError(
+                f"no connection to a Ray cluster at {address}; one of Ray 2.59 or newer also wants its token, in "
+                f"RAY_AUTH_TOKEN or ~/.ray/auth_token on every machine (Ray says: {str(error).splitlines()[0][:200]})"
+            ) from error
     else:
         with importable(), on_loopback(), handler_kept():
             ray.init(

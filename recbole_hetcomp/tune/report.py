@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from recbole_hetcomp.files import write_text_whole
+from recbole_hetcomp.results import document
+from recbole_hetcomp.results.document import Drawing, Section, Table
 
 if TYPE_CHECKING:
     from recbole_hetcomp.tune.sweep_plan import SweepPlan
@@ -38,51 +39,50 @@ def page(frame: pd.DataFrame, plan: SweepPlan) -> str:
     """The page's HTML."""
     names, score = [parameter.name for parameter in plan.job.space], f"best {plan.metric}"
     validated = frame.dropna(subset=[score]) if score in frame else frame.iloc[:0]
-    parts = [_heading(frame, plan), _drawings(validated, names, score, plan)]
-    parts += ["<h2>Trials</h2>", frame.to_html(index=False, na_rep="", float_format="{:.6g}".format)]
-    title = html.escape(f"{plan.job.model} on {plan.job.dataset}")
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        "<style>body{font-family:sans-serif;margin:2em;max-width:1200px}table{border-collapse:collapse;font-size:12px}"
-        "td,th{padding:2px 6px;border-bottom:1px solid #ddd;text-align:left}</style></head><body>\n"
-        + "\n".join(parts)
-        + "\n</body></html>\n"
-    )
+    sections = [Section("The sweep", _heading(frame, plan)), *_drawings(validated, names, score, plan)]
+    cells = frame.apply(lambda column: column.map(_cell))
+    sections.append(Section("Trials", [Table("All trials", cells)]))
+    return document.html(f"Sweep of {plan.job.model} on {plan.job.dataset}", sections)
 
 
-def _heading(frame: pd.DataFrame, plan: SweepPlan) -> str:
+def _cell(value: object) -> str:
+    """
+    >>> _cell(0.123456789), _cell(float("nan")), _cell(3), _cell("EASE")
+    ('0.123457', '', '3', 'EASE')
+    """
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:.6g}"
+    return "" if value is None else str(value)
+
+
+def _heading(frame: pd.DataFrame, plan: SweepPlan) -> list[str]:
     options = plan.options
     counts = ", ".join(f"{count} {status}" for status, count in frame.get("status", pd.Series()).value_counts().items())
     what = f"{plan.job.model} on {plan.job.dataset}: search {options.search}, scheduler {options.scheduler}, "
     what += f"seed {plan.seed}; trials: {counts or 'none'}."
-    how = f"Trials are chosen by validation {plan.metric}. Only the winner was tested."
-    return f"<h1>Sweep</h1><p>{html.escape(what)} {html.escape(how)}</p>"
+    return [what, f"Trials are chosen by validation {plan.metric}. Only the winner was tested."]
 
 
-def _drawings(validated: pd.DataFrame, names: Sequence[str], score: str, plan: SweepPlan) -> str:
+def _drawings(validated: pd.DataFrame, names: Sequence[str], score: str, plan: SweepPlan) -> list[Section]:
     if validated.empty:
-        return "<p>No trial was validated.</p>"
-    sections = [
-        ("Parallel coordinates", _parallel(validated, names, score)),
-        (f"Validation {plan.metric} against each parameter", _scatter(validated, names, score)),
+        return [Section("Results", ["No trial was validated."])]
+    drawn = [
+        ("Parallel coordinates", _parallel(validated, names, score), ""),
+        (f"Validation {plan.metric} against each parameter", _scatter(validated, names, score), ""),
     ]
     shares = importance(validated, names, score)
     if shares is not None:
-        sections.append(("Parameter importance", _bars(shares)))
-    parts = []
-    for number, (title, figure) in enumerate(sections):
-        drawn = figure.to_html(full_html=False, include_plotlyjs=number == 0)
-        parts.append(f"<h2>{html.escape(title)}</h2>{drawn}")
+        note = "Mean loss of R² of a random forest when a parameter's column is shuffled. A trial that was stopped "
+        note += "early counts with the best that it had reached."
+        drawn.append(("Parameter importance", _bars(shares), note))
+    sections = [
+        Section(title, [Drawing(figure.to_html(full_html=False, include_plotlyjs=number == 0), note)])
+        for number, (title, figure, note) in enumerate(drawn)
+    ]
     if shares is None:
-        parts.append(
-            f"<h2>Parameter importance</h2><p>It takes at least {LEAST_TRIALS} trials of different scores.</p>"
-        )
-    else:
-        parts.append(
-            "<p>Mean loss of R² of a random forest when a parameter's column is shuffled. A trial that was stopped "
-            "early counts with the best that it had reached.</p>"
-        )
-    return "\n".join(parts)
+        too_few = f"It takes at least {LEAST_TRIALS} trials of different scores."
+        sections.append(Section("Parameter importance", [too_few]))
+    return sections
 
 
 def encoded(column: pd.Series) -> tuple[np.ndarray, list[str] | None]:

@@ -13,9 +13,11 @@ from recbole_hetcomp.trajectories import Trajectory, TrajectoryStore
 def test_models_lists_what_may_teach(capsys):
     assert cli.main(["models"]) == 0
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if " " in line.strip())
-    assert lines["CML"] == "plugin, may teach"
-    assert lines["LightGCN"] == "may teach"
-    assert lines["HetComp"] == "plugin"
+    assert lines["CML"] == "plugin, may teach, may be taught"
+    assert lines["LightGCN"] == "may teach, may be taught"
+    assert lines["EASE"] == "may teach"
+    assert lines["HetComp"] == "plugin, is a way to teach: --model"
+    assert lines["Random"] == "learns nothing"
     assert {"BPR", "NeuMF", "MultiVAE", "ItemVAE", "EASE", "ItemKNN"} <= set(lines)
 
 

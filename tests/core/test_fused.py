@@ -226,3 +226,15 @@ def test_an_empty_rest_has_no_mass_and_no_gradient() -> None:
     assert rest.tolist() == [float("-inf")]
     gradients = torch.autograd.grad(rest.sum(), (users, items))
     assert [gradient.tolist() for gradient in gradients] == [[[0.0, 0.0]], [[0.0, 0.0]] * 3]
+
+
+def test_every_device_gives_the_same(device):
+    batch = Batch(5)
+    expected = batch.fused(batch.users, batch.items)
+    batch.lists, batch.fine = tuple(part.to(device) for part in batch.lists), batch.fine.to(device)
+    users, items = (part.to(device).requires_grad_() for part in (batch.users, batch.items))
+    with torch.device("meta"):  # what is made without a device fails
+        found = batch.fused(users, items)
+        gradients = torch.autograd.grad(found, [users, items])
+    assert {part.device for part in (found, *gradients)} == {users.device}
+    torch.testing.assert_close(found.cpu(), expected)

@@ -242,3 +242,14 @@ def test_arguments_are_not_changed(function) -> None:
     copies = [argument.clone() for argument in arguments]
     function(*arguments)
     assert all(torch.equal(*pair) for pair in zip(arguments, copies))
+
+
+@losses
+def test_every_device_gives_the_same(name, function, device):
+    problem = Problem(3, 6, 20, 8, 2)
+    for field in ("scores", "excluded", "plus", "minus"):
+        setattr(problem, field, getattr(problem, field).to(device))
+    with torch.device("meta"):  # what is made without a device fails
+        found = problem.loss(function, problem.scores)
+    assert found.device == problem.scores.device
+    assert found.tolist() == pytest.approx(problem.expected(name))

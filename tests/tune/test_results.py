@@ -152,6 +152,8 @@ def test_the_report_is_one_page_with_all_its_parts():
     for part in ("Parallel coordinates", "against each parameter", "Parameter importance", "<table", "parcoords"):
         assert part in text
     assert "cdn.plot.ly/plotly" not in text
+    assert "width=device-width" in text
+    assert text.count("<figure>") == 3
     assert text.count("plotly.js v") <= 2
 
 

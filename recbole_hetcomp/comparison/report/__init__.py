@@ -6,7 +6,6 @@ pairs     what is compared with what: conditions, methods, ablations, and their 
 findings  HetComp against the ensemble, the student alone and the best other method, in short
 tables    the tables, as text with marks for best and second
 plots     the pictures
-document  sections of text, tables and pictures → Markdown and one HTML file
 write     all of it in order: :func:`~recbole_hetcomp.comparison.report.write.write_report`
 ========  =============================================================================================
 """

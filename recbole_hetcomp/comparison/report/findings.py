@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from recbole_hetcomp.comparison.report import tables
-from recbole_hetcomp.comparison.report.document import Block, Points, Table
 from recbole_hetcomp.comparison.report.files import Results
 from recbole_hetcomp.comparison.report.pairs import ALONE, ALPHA, METHOD, Comparisons, Condition, best_other
+from recbole_hetcomp.results.document import Block, Points, Table
 
 SHARES = (0.9, 1.0)  # of the ensemble's accuracy, whose smallest dimension is told
 _NOTE = (

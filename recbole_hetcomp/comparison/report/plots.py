@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from recbole_hetcomp.comparison.report.document import Picture
 from recbole_hetcomp.comparison.report.files import Results
 from recbole_hetcomp.comparison.report.pairs import (
     ALONE,
@@ -26,6 +25,7 @@ from recbole_hetcomp.comparison.report.pairs import (
     methods_of,
     plain_name,
 )
+from recbole_hetcomp.results.document import Picture
 
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (
     "#000000",

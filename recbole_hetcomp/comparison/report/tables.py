@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from recbole_hetcomp.comparison.report.document import Table
 from recbole_hetcomp.comparison.report.files import COSTS, Results
 from recbole_hetcomp.comparison.report.pairs import ALPHA, METHOD, Comparisons, Condition, best_other, is_ablation
+from recbole_hetcomp.results.document import Table
 
 NONE = "–"  # a number that is not known
 _LONGEST = 80  # characters of a setting's value

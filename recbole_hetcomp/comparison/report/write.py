@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 
 from recbole_hetcomp.comparison.report import plots, tables
-from recbole_hetcomp.comparison.report.document import Block, Points, Section, Table, write_document
 from recbole_hetcomp.comparison.report.files import Results, read_results
 from recbole_hetcomp.comparison.report.findings import findings
 from recbole_hetcomp.comparison.report.pairs import (
@@ -20,6 +19,7 @@ from recbole_hetcomp.comparison.report.pairs import (
 )
 from recbole_hetcomp.files import versions
 from recbole_hetcomp.recbole_bridge.identity import place_keys
+from recbole_hetcomp.results.document import Block, Points, Section, Table, write_document
 
 _USERS_NOTE = (
     "Over users, each user's values averaged over the seeds. Interval: bootstrap (BCa), or Student's t above "

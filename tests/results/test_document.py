@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import re
 
 import pandas as pd
 
-from recbole_hetcomp.comparison.report.document import Picture, Points, Section, Table, html, markdown, write_document
+from recbole_hetcomp.results.document import Drawing, Picture, Points, Section, Table, html, markdown, write_document
 
 CELLS = pd.DataFrame({"method": ["A|B", "<script>x"], "recall@50": ["0.2500 ± 0.0100", "–"], "share": ["99.0%", ""]})
 MARKS = pd.DataFrame({"method": ["", ""], "recall@50": ["best", ""], "share": ["second", ""]})
@@ -57,3 +58,17 @@ def test_files_are_written_whole(tmp_path):
         "report_pictures/one.png",
     ]
     assert (tmp_path / "report_pictures" / "one.png").read_bytes() == PNG
+
+
+def test_a_page_fits_a_telephone_and_what_is_wide_scrolls():
+    page = html("Title", [*sections(), Section("Drawn", [Drawing("<div id='x'></div>", "a <caption>")])])
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in page
+    for wide in ("<table", "<img", "<div id='x'></div>"):
+        before = page.split(wide)[0]
+        box = max(before.rfind('<div class="scroll"'), before.rfind("<figure>"))
+        assert box > max(before.rfind("</div>\n{%"), before.rfind("</figure>"), before.rfind("<section"))
+    style = page.split("<style>")[1].split("</style>")[0]
+    assert re.search(r"\.scroll, figure \{ overflow-x: auto;.*?background-attachment: local", style, re.S)
+    for selector in ("th", "figure", "figcaption", "table"):  # each rule stands once
+        assert len(re.findall(rf"^  {selector} \{{", style, re.M)) == 1, selector
+    assert "a &lt;caption&gt;" in page

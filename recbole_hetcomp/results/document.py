@@ -89,7 +89,20 @@ class Points:
     points: tuple[str, ...]
 
 
-Block = Union[str, Table, Picture, Points]
+@dataclass(frozen=True)
+class Drawing:
+    """A drawing that answers to a pointer; only pages of HTML have it.
+
+    Attributes:
+        markup: its HTML, taken as it is.
+        caption: how it is to be read.
+    """
+
+    markup: str
+    caption: str = ""
+
+
+Block = Union[str, Table, Picture, Points, Drawing]
 
 
 @dataclass(frozen=True)
@@ -148,20 +161,22 @@ def _block_markdown(block: Block) -> str:
         return f"**{_escaped(block.caption)}**\n\n{block.markdown()}{note}"
     if isinstance(block, Picture):
         return f"![{block.caption}]({PICTURES}/{block.name}.png)\n\n{_escaped(block.caption)}"
+    if isinstance(block, Drawing):
+        return _escaped(block.caption)
     if isinstance(block, Points):
         return "\n".join(f"- {_escaped(point)}" for point in block.points)
     return _escaped(block)
 
 
 def html(title: str, sections: Sequence[Section]) -> str:
-    """The document as one HTML page: pictures and style inside, no script, nothing fetched."""
+    """The document as one HTML page: pictures and style inside, nothing fetched; scripts are those of drawings."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=select_autoescape(["html"]),
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    kinds = {Table: "table", Picture: "picture", Points: "points", str: "text"}
+    kinds = {Table: "table", Picture: "picture", Points: "points", Drawing: "drawing", str: "text"}
     content = [
         {"section": section, "blocks": [(kinds[type(block)], block) for block in section.blocks]}
         for section in sections

@@ -1,0 +1,68 @@
+"""The plan's words: what is trained, from what the time is guessed, and what is not known."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from recbole_hetcomp.teachers.estimate import plan_in_words
+from recbole_hetcomp.trajectories import Trajectory, TrajectoryStore
+
+LISTS = torch.zeros(1, 3, 4, dtype=torch.int16)
+
+
+def planned(label: str, epochs: int = 500, **identity: Any) -> Any:
+    return SimpleNamespace(
+        label=label, outside=None, config={"epochs": epochs}, identity={"epochs": epochs, **identity}
+    )
+
+
+def data(interactions: int = 60_000) -> Any:
+    return SimpleNamespace(fingerprint="data", observed=SimpleNamespace(values=torch.zeros(interactions)))
+
+
+def in_words(to_train: list[Any], store: TrajectoryStore, interactions: int = 60_000) -> str:
+    return plan_in_words("HetComp", 100, to_train, None, to_train, store, data(interactions))
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = TrajectoryStore(tmp_path)
+
+    def add(label: str, seconds: float, **identity: Any) -> None:
+        settings = {"epochs": 500, **identity}
+        info = {"seconds": seconds}
+        made.write("data", label, settings, Trajectory(LISTS, LISTS[:, 0], (1,), (0.5,), info=info))
+
+    made.add = add  # type: ignore[attr-defined]
+    return made
+
+
+def test_what_is_stored_is_not_counted(store):
+    kept, new = planned("BPR"), planned("CML")
+    words = plan_in_words("HetComp", 100, [kept, new], None, [new], store, data())
+    assert words.startswith("plan: 2 teachers, 1 of them from the store, then HetComp; about a minute")
+
+
+def test_the_time_is_that_of_a_stored_model_with_other_settings(store):
+    store.add("SGL", 3600, seed=1)
+    words = in_words([planned("SGL")], store)
+    assert "about 60 min on two CPU cores" in words
+    assert words.endswith("cores")
+    half = in_words([planned("SGL", epochs=250)], store)
+    assert "about 30 min" in half
+
+
+def test_a_model_of_which_nothing_is_known_is_named(store):
+    words = in_words([planned("SGL"), planned("BPR"), planned("NCL")], store, 600_000)
+    assert words.endswith("on two CPU cores, beside NCL and SGL, whose time is not known")
+
+
+def test_a_damaged_entry_says_nothing(store):
+    store.add("SGL", 3600, seed=1)
+    (manifest,) = store.root.glob("*/SGL-*/manifest.json")
+    manifest.write_text(manifest.read_text().replace("3600", "9999"))
+    assert store.seconds("data") == {}
