@@ -16,6 +16,7 @@ from recbole.utils import FeatureSource, FeatureType, ModelType
 
 from recbole_hetcomp.data.text import encoding_of, opened, undecodable
 from recbole_hetcomp.files import sha256_of
+from recbole_hetcomp.kept import entry_kept
 
 _UNMARKED = ("utf-8", "utf8", "utf_8")
 _TYPES = ", ".join(kind.value for kind in FeatureType)
@@ -73,14 +74,14 @@ def _is_as_prepared(file: Path, name: str) -> bool:
 def _readable(dataset: Dataset, file: Path, source: Any, prepared: bool) -> Iterator[None]:
     """While RecBole reads a file: its encoding is the one that the mark at its start says, and errors have a place."""
     settings = dataset.config.final_config_dict
-    before = {key: value for key, value in settings.items() if key == "encoding"}  # none at all in some
-    given = before.get("encoding") or "utf-8"
+    given = settings.get("encoding") or "utf-8"
     encoding = encoding_of(file) if given.lower() in _UNMARKED else given
     separator = dataset.config["field_separator"]
     header = _check_lines(dataset, file, source, encoding, separator, prepared)
-    settings["encoding"] = encoding
     try:
-        yield
+        with entry_kept(settings, "encoding"):  # there is none at all in some
+            settings["encoding"] = encoding
+            yield
     except UnicodeDecodeError as error:
         raise ValueError(undecodable(file, encoding)) from error
     except ValueError as error:
@@ -88,9 +89,6 @@ def _readable(dataset: Dataset, file: Path, source: Any, prepared: bool) -> Iter
         if word is None:
             raise ValueError(f"{file}: {error}") from error
         raise ValueError(word) from error
-    finally:
-        del settings["encoding"]
-        settings.update(before)
 
 
 def _check_lines(dataset: Dataset, file: Path, source: Any, encoding: str, separator: str, prepared: bool) -> list[str]:
