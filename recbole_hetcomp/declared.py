@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 import cattrs
 
-from recbole_hetcomp.values import read_value
+from recbole_hetcomp.values import as_plain, read_value
 
 _METADATA = "setting"
 
@@ -128,7 +128,7 @@ class Settings:
     @classmethod
     def defaults(cls) -> dict[str, Any]:
         """The default of each setting, as plain data."""
-        return {field.name: _plain(_default_of(field)) for field in _fields(cls)}
+        return {field.name: as_plain(_default_of(field)) for field in _fields(cls)}
 
     @classmethod
     def places(cls) -> set[str]:
@@ -152,7 +152,7 @@ class Settings:
 
     def plain(self) -> dict[str, Any]:
         """All settings as plain data."""
-        return {name: _plain(getattr(self, name)) for name in self.names()}
+        return {name: as_plain(getattr(self, name)) for name in self.names()}
 
 
 def default(group: type[Settings], name: str) -> Any:
@@ -203,12 +203,6 @@ def _typed(group: Any) -> Any:
 
 def _default_of(field: Any) -> Any:
     return field.default.factory() if isinstance(field.default, attrs.Factory) else field.default  # type: ignore[arg-type]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
 # -- reading values ---------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import datetime
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -67,3 +68,14 @@ def read_value(text: str) -> Any:
         return text
     unmeant = isinstance(value, datetime.date) or (value is None and text.lower() not in _NULLS)
     return text if unmeant else value
+
+
+def as_plain(value: Any) -> Any:
+    """A value with dicts and lists in place of any mappings and tuples: YAML's safe loader and RecBole have no others.
+
+    >>> as_plain({"sizes": (64, 32), "inner": [{"a": ()}]})
+    {'sizes': [64, 32], 'inner': [{'a': []}]}
+    """
+    if isinstance(value, Mapping):
+        return {key: as_plain(entry) for key, entry in value.items()}
+    return [as_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value

@@ -19,6 +19,7 @@ LAYERS = (
     "extensions",
     "signals",
     "values",
+    "kept",
     "extras",
     "ray_api",
     "declared",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -119,6 +120,17 @@ def _named_in_files(ctx: click.Context, option: click.Parameter, value: str) -> 
         if isinstance(content, Mapping) and option.name in content:  # what cannot be read is refused with the Config
             return str(content[option.name])
     return value
+
+
+def quick(function: Function) -> Function:
+    """``--quick``, which becomes a setting among those that follow."""
+
+    @functools.wraps(function)
+    def call(quick: bool, settings: Mapping[str, Any], **others: Any) -> Any:
+        return function(settings={**({"preset": "quick"} if quick else {}), **settings}, **others)
+
+    help = "HetComp in about a minute, a first look: two cheap teachers, preset=quick."
+    return click.option("--quick", is_flag=True, help=help)(call)  # type: ignore[return-value]
 
 
 def config_files(help: str = "YAML files with settings, separated by spaces.") -> Decorator:

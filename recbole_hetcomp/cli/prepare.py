@@ -39,7 +39,7 @@ def _words(ctx: click.Context, parameter: click.Parameter, text: str | None) -> 
 
 
 def _some_words(ctx: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, ...]:
-    return () if text is None else tuple(text.split(","))
+    return _words(ctx, parameter, text) or ()
 
 
 def _tab(ctx: click.Context, parameter: click.Parameter, text: str | None) -> str | None:

@@ -16,13 +16,13 @@ from recbole_hetcomp.cli.errors import DONE, checking
 @options.model()
 @options.dataset()
 @options.config_files()
-@click.option("--quick", is_flag=True, help="A first look in about a minute: two cheap teachers, preset=quick.")
-def run(model: str, dataset: str, config_files: Sequence[str], settings: Mapping[str, Any], quick: bool) -> int:
+@options.quick
+def run(model: str, dataset: str, config_files: Sequence[str], settings: Mapping[str, Any]) -> int:
     """Train teachers (or take them from the store), distil a student, print and write the table.
 
     --epochs and other settings of training are the student's; a teacher's are in --teacher_config.
     """
-    return train(model, dataset, config_files, {**({"preset": "quick"} if quick else {}), **settings})
+    return train(model, dataset, config_files, settings)
 
 
 def train(model: str, dataset: str, config_files: Sequence[str], settings: Mapping[str, Any]) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import click
-
 from recbole_hetcomp.cli import options
 from recbole_hetcomp.cli.run import train
 
@@ -15,10 +13,10 @@ from recbole_hetcomp.cli.run import train
 @options.model(default="BPR")
 @options.dataset()
 @options.config_files()
-@click.option("--quick", is_flag=True, help="HetComp in about a minute: two cheap teachers, preset=quick.")
-def run_recbole(model: str, dataset: str, config_files: Sequence[str], settings: Mapping[str, Any], quick: bool) -> int:
+@options.quick
+def run_recbole(model: str, dataset: str, config_files: Sequence[str], settings: Mapping[str, Any]) -> int:
     """RecBole's run_recbole with the models of recbole-hetcomp.
 
     --epochs and other settings of training are the student's; a teacher's are in --teacher_config.
     """
-    return train(model, dataset, config_files, {**({"preset": "quick"} if quick else {}), **settings})
+    return train(model, dataset, config_files, settings)

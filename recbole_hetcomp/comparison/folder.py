@@ -5,6 +5,7 @@ A result counts once ``result.json`` is there, whole and of the cell's key; it i
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -71,7 +72,7 @@ class CellFolder:
         """Whether the files beside a result are those that were written with it; lists may have been deleted."""
         for name, checksum in checksums.items():
             file = self.path / name
-            if file.is_file() and sha256_of(file) != checksum:
+            if file.is_file() and _checksum(file, file.stat().st_size, file.stat().st_mtime_ns) != checksum:
                 logging.getLogger().warning(
                     f"{file} is damaged: its content does not match its checksum; it is run again"
                 )
@@ -91,6 +92,12 @@ class CellFolder:
     def fail(self, message: str, details: str = "") -> None:
         """Record an error."""
         record_error(self.path, self.cell, message, details)
+
+
+@functools.cache
+def _checksum(file: Path, size: int, changed: int) -> str:
+    """A file's checksum, read once as long as its size and its time of change (in ns) stay."""
+    return sha256_of(file)
 
 
 def record_error(folder: Path, cell: Cell, message: str, details: str = "") -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from recbole_hetcomp.values import as_plain
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -174,10 +176,4 @@ class BenchmarkPlan:
 
     def plain(self) -> dict[str, Any]:
         """The plan as plain data, lists in place of tuples."""
-        return yaml.safe_load(yaml.safe_dump(_lists(asdict(self))))
-
-
-def _lists(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _lists(entry) for key, entry in value.items()}
-    return [_lists(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+        return yaml.safe_load(yaml.safe_dump(as_plain(asdict(self))))

@@ -20,6 +20,7 @@ import torch
 from recbole.config import Config
 
 from recbole_hetcomp.files import DamagedFileError, verify_archive
+from recbole_hetcomp.kept import entry_kept
 
 FORMAT = "recbole_hetcomp.recbole_bridge.checkpoint"
 FORMAT_VERSION = 1
@@ -70,14 +71,8 @@ def command_line_hidden() -> Iterator[None]:
 @contextmanager
 def devices_kept() -> Iterator[None]:
     """Put back which GPUs this process sees: building a RecBole Config hides all but one of them."""
-    before = os.environ.get("CUDA_VISIBLE_DEVICES")
-    try:
+    with entry_kept(os.environ, "CUDA_VISIBLE_DEVICES"):
         yield
-    finally:
-        if before is None:
-            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-        else:
-            os.environ["CUDA_VISIBLE_DEVICES"] = before
 
 
 def plain_numbers(model: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import torch
 
 from recbole_hetcomp import ray_api
 from recbole_hetcomp.extras import require
+from recbole_hetcomp.kept import entry_kept
 
 _SHIM = "_recbole_hetcomp_shim"
 _NUMPY_1_NAMES = {
@@ -146,17 +147,11 @@ def without_ray() -> Iterator[None]:
     Where: ``recbole.quick_start.quick_start``. Ray need not be installed then, a run does not wait for it, it does not
     take SIGTERM over, and RecBole's ``tune.report(**metrics)`` suits Ray >= 2.7 too.
     """
-    before = sys.modules.get("ray")
     stand_in: Any = ModuleType("ray")
     stand_in.tune = _Tune()
-    sys.modules["ray"] = stand_in
-    try:
+    with entry_kept(sys.modules, "ray"):
+        sys.modules["ray"] = stand_in
         yield
-    finally:
-        if before is None:
-            del sys.modules["ray"]
-        else:
-            sys.modules["ray"] = before
 
 
 def silence_grad_scaler_warning() -> None:

@@ -6,7 +6,6 @@ Models and trainers need none of this (``registry``); property files, loaders, c
 from __future__ import annotations
 
 import functools
-import json
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
@@ -23,10 +22,9 @@ from recbole.data.dataset import Dataset
 from recbole.evaluator.evaluator import Evaluator
 from recbole.utils import ModelType
 
-from recbole_hetcomp.files import sha256_of
 from recbole_hetcomp.ray_api import is_worker
 from recbole_hetcomp.recbole_bridge import compat
-from recbole_hetcomp.recbole_bridge.atomic_files import readable
+from recbole_hetcomp.recbole_bridge.atomic_files import read_atomic_file
 from recbole_hetcomp.recbole_bridge.checkpoint import revive
 from recbole_hetcomp.recbole_bridge.loaders import CatalogueEvalDataLoader
 from recbole_hetcomp.recbole_bridge.property_files import load_yaml
@@ -52,7 +50,7 @@ def install() -> None:
     _wrap(Config, "_convert_config_dict", _without_execution)
     _wrap(Config, "_load_cmd_line", _of_a_user)
     _wrap(Config, "_load_config_files", _with_checked_files)
-    _wrap(Dataset, "_load_feat", _with_ids)
+    _wrap(Dataset, "_load_feat", _with_checked_lines)
     _wrap(Dataset, "_change_feat_format", _in_exact_order)
     _wrap(Evaluator, "evaluate", _in_plain_numbers)
     _wrap(recbole.data.utils, "get_dataloader", _with_plugin_loaders)
@@ -165,23 +163,12 @@ def _with_plugin_loaders(original: Callable) -> Callable:
     return get_dataloader
 
 
-def _with_ids(original: Callable) -> Callable:
+def _with_checked_lines(original: Callable) -> Callable:
     """What RecBole would trip over or misread is refused with its line: an id that it makes its padding, and more."""
 
     @functools.wraps(original)
     def load(self: Dataset, filepath: str, source: Any) -> Any:
-        _check_against_card(Path(filepath), self.dataset_name)
-        with readable(self, Path(filepath), source):
-            frame = original(self, filepath, source)
-        for field in (self.uid_field, self.iid_field):
-            if frame is None or field not in frame or not frame[field].isna().any():
-                continue
-            line = int(frame[field].isna().to_numpy().argmax()) + 2
-            raise ValueError(
-                f"{filepath}, line {line}: {field} is empty, or a word such as NA, nan, null or None, which RecBole "
-                "reads as no id; give it another name"
-            )
-        return frame
+        return read_atomic_file(self, Path(filepath), source, lambda: original(self, filepath, source))
 
     return load
 
@@ -195,22 +182,6 @@ def _with_missing_values_filled(original: Callable) -> Callable:
         original(self)
 
     return fill
-
-
-def _check_against_card(file: Path, name: str) -> None:
-    """Refuse a file of a prepared data set that is not as it was prepared."""
-    card = file.with_name(f"{name}.card.json")
-    if not card.is_file():
-        return
-    try:
-        wanted = json.loads(card.read_text(encoding="utf-8")).get("files", {}).get(file.name)
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"{card} is damaged: prepare the data set again ({error})") from error
-    if wanted is not None and sha256_of(file) != wanted:
-        raise ValueError(
-            f"{file} is not as {card.name} says that it was prepared: prepare it again, or delete the card if you have "
-            "changed the file yourself"
-        )
 
 
 def _in_exact_order(original: Callable) -> Callable:

@@ -12,7 +12,14 @@ from recbole_hetcomp.files import DamagedFileError
 from recbole_hetcomp.locks import Lock
 from recbole_hetcomp.recbole_bridge.checkpoint import checkpoint_content, read_checkpoint, save_atomically
 from recbole_hetcomp.settings import HetCompSettings
-from recbole_hetcomp.student.resume import RESUME_FILE, random_state, restore_random_state
+from recbole_hetcomp.student.resume import (
+    RESUME_FILE,
+    best_result,
+    go_on_from,
+    problem_of_best,
+    random_state,
+    restore_random_state,
+)
 from recbole_hetcomp.teachers.knowledge import Knowledge
 
 
@@ -79,11 +86,10 @@ class Saving:
         return {**checkpoint_content(self, epoch), "run": self.knowledge.run, "method": self.method_state()}
 
     def _save_resume(self, epoch: int, train_data: Any) -> None:
-        result = self.best_valid_result
         state = {
             **self._checkpoint(epoch),
             "best_saved": self.best_saved,
-            "best_valid_result": None if result is None else {key: float(value) for key, value in result.items()},
+            "best_valid_result": best_result(self),
             "train_loss_dict": dict(self.train_loss_dict),
             "history": self.history,
             "seconds": self.seconds,
@@ -114,16 +120,10 @@ class Saving:
             self.logger.warning(f"{problem}; the run starts anew")
             self.best_saved = None
             return False
-        self.start_epoch = state["epoch"] + 1
-        self.cur_step = state["cur_step"]
-        self.best_valid_score = state["best_valid_score"]
-        self.best_valid_result = state["best_valid_result"]
+        go_on_from(self, state)
         self.train_loss_dict = state["train_loss_dict"]
         self.history = state["history"]
         self.seconds = state["seconds"]
-        self.model.load_state_dict(state["state_dict"])
-        self.model.load_other_parameter(state["other_parameter"])
-        self.optimizer.load_state_dict(state["optimizer"])
         self.load_method_state(state["method"])
         restore_random_state(state["random"], self.generator, train_data.generator)
         self.logger.info(f"resumed at epoch {self.start_epoch} from {file}")
@@ -133,27 +133,11 @@ class Saving:
         return True
 
     def _best_problem(self, newest: int | None = None) -> str | None:
-        """What is wrong with the best model on disk, or None: it is to be this run's, of the epoch ``best_saved``.
-
-        Args:
-            newest: the last epoch that an interrupted run remembers; it may have saved a newer one and come no further.
-        """
+        """What is wrong with the best model on disk, or None: it is to be this run's, of the epoch ``best_saved``."""
         if self.best_saved is None and newest is not None:
             return None
-        file = Path(self.saved_model_file)
         assert self.knowledge is not None
-        try:
-            found = read_checkpoint(file)
-        except FileNotFoundError:
-            return f"{file} is not there"
-        except DamagedFileError as error:
-            return str(error)
-        if found.get("run") != self.knowledge.run:
-            return f"{file} is of run {found.get('run')}, not of {self.knowledge.run}"
-        epoch = found["epoch"]
-        if epoch == self.best_saved or (newest is not None and epoch > newest):
-            return None
-        return f"{file} is of epoch {epoch}, not of {self.best_saved}"
+        return problem_of_best(self.saved_model_file, self.best_saved, newest, self.knowledge.run)
 
     def evaluate(
         self, eval_data: Any, load_best_model: bool = True, model_file: str | None = None, show_progress: bool = False

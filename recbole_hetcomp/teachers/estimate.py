@@ -19,8 +19,8 @@ _INTERACTIONS = 60_000
 
 
 def plan_in_words(
-    student: str, epochs: int, planned: Sequence[PlannedTeacher], alone: PlannedTeacher | None, store: TrajectoryStore,
-    data: Interactions,
+    student: str, epochs: int, planned: Sequence[PlannedTeacher], alone: PlannedTeacher | None,
+    to_train: Sequence[PlannedTeacher], store: TrajectoryStore, data: Interactions,
 ) -> str:  # fmt: skip
     """Teachers, those of them that need no training, the student, and a guess of the time.
 
@@ -32,22 +32,18 @@ def plan_in_words(
         epochs: its epochs at most.
         planned: its teachers.
         alone: the student trained alone, or None.
-        store: where trained models are looked for.
+        to_train: those of all these that the store does not have.
+        store: what it holds of these data tells the time.
         data: the interactions.
     """
-
-    def stored(one: PlannedTeacher) -> bool:
-        return store.path(data.fingerprint, one.label, one.identity).exists()
-
     parts = []
     if planned:
-        kept = sum(map(stored, planned))
+        kept = sum(one not in to_train for one in planned)
         of_them = f", {kept if kept < len(planned) else 'all'} of them from the store" if kept else ""
         parts.append(f"{len(planned)} teacher{'s' if len(planned) > 1 else ''}{of_them}")
     if alone is not None:
-        parts.append("the student without teachers" + (" (from the store)" if stored(alone) else ""))
+        parts.append("the student without teachers" + (" (from the store)" if alone not in to_train else ""))
     parts.append(f"then {student}")
-    to_train = [one for one in [*planned, *([alone] if alone else [])] if not stored(one)]
     known = store.seconds(data.fingerprint)
     share = data.observed.values.shape[0] / _INTERACTIONS
     guessed = {one.label: _seconds(one, known, share) for one in to_train}

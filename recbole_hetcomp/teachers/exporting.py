@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recbole_hetcomp.core import PAD
-from recbole_hetcomp.core.rankings import take_padded
+from recbole_hetcomp.core.rankings import ranks_in, take_padded
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.data.membership import Membership
 from recbole_hetcomp.data.rankings.grouping import Ids
@@ -62,8 +62,6 @@ def _trajectory_blocks(data: Interactions, trajectory: Trajectory) -> Iterator[B
 
 def _further(users: Tensor, lists: Tensor, served: Tensor, n_items: int) -> Tensor:
     """Served items that are not in the lists, ``PAD`` in their places, [B, S]."""
-    from recbole_hetcomp.core.rankings import ranks_in
-
     return served.masked_fill(ranks_in(lists, served, absent=n_items) < n_items, PAD)
 
 

@@ -101,9 +101,12 @@ def gather_knowledge(
     alone = planned_student_alone(config, settings) if with_no_kd else None
     store = TrajectoryStore(Path(settings.store_dir))
     _report_data(data, settings, valid_data._dataset)
-    _check_disk(store, data, [*planned, *([alone] if alone else [])])
+    models = [*planned, *([alone] if alone else [])]
+    to_train = [one for one in models if not store.path(data.fingerprint, one.label, one.identity).exists()]
+    _check_disk(store.root, data, to_train)
     if with_teachers:
-        logging.getLogger().info(plan_in_words(config["model"], settings.epochs, planned, alone, store, data))
+        words = plan_in_words(config["model"], settings.epochs, planned, alone, to_train, store, data)
+        logging.getLogger().info(words)
     pool = TeacherPool(
         data,
         train_data._dataset,
@@ -119,10 +122,9 @@ def gather_knowledge(
         consensus = settings.weighed([teacher.scores[-1] for _, teacher in teachers], config["valid_metric_bigger"])
         _report_weights(settings.teachers, consensus)
     no_kd = pool.obtain(alone) if alone is not None else None
-    companions = [teacher.identity for teacher in [*planned, *([alone] if alone else [])]]
     return Knowledge(
         data=data,
-        run=f"{config['model']}-{run_key(config, data.fingerprint, companions)}",
+        run=f"{config['model']}-{run_key(config, data.fingerprint, [model.identity for model in models])}",
         teachers=teachers,
         consensus=consensus,
         ensemble=(
@@ -206,18 +208,16 @@ def _report_data(data: Interactions, settings: HetCompSettings, valid: Any) -> N
         )
 
 
-def _check_disk(store: TrajectoryStore, data: Interactions, planned: Sequence[PlannedTeacher]) -> None:
+def _check_disk(root: Path, data: Interactions, to_train: Sequence[PlannedTeacher]) -> None:
     """Raise OSError unless what the store will keep fits on its disk, with the validations of a model that trains.
 
     Of these as many are counted as are kept; where early stopping comes late there may be more.
     """
-    root = store.root
     per_item = item_dtype(data.n_items).itemsize
     per_rank = rank_dtype(int(data.observed.lengths().max())).itemsize
     ranks = per_rank * data.observed.values.shape[0]
-    missing = [one for one in planned if not store.path(data.fingerprint, one.label, one.identity).exists()]
-    snapshots = [one.snapshots * (per_item * data.n_users * one.length + ranks) for one in missing]
-    served = sum(per_item * data.n_users * one.served_length for one in missing)
+    snapshots = [one.snapshots * (per_item * data.n_users * one.length + ranks) for one in to_train]
+    served = sum(per_item * data.n_users * one.served_length for one in to_train)
     needed = served + sum(snapshots) + max(snapshots, default=0)
     existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
     free = shutil.disk_usage(existing).free

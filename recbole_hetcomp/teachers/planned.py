@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -41,7 +42,7 @@ class PlannedTeacher:
     served_length: int
     outside: OutsideTeacher | ImportedTeacher | None = None
 
-    @property
+    @cached_property
     def identity(self) -> dict[str, Any]:
         """All that its store entry depends on besides the data."""
         own = training_identity(self.config) if self.outside is None else self.outside.identity(self.config)

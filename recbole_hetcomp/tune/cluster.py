@@ -12,6 +12,7 @@ import joblib
 import recbole_hetcomp
 from recbole_hetcomp.extensions import VARIABLE
 from recbole_hetcomp.extras import require
+from recbole_hetcomp.kept import entry_kept
 from recbole_hetcomp.ray_api import refused_connections
 from recbole_hetcomp.signals import handler_kept
 
@@ -95,17 +96,10 @@ def on_loopback() -> Iterator[None]:
     """
     from ray._private import ray_constants
 
-    name, before = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", os.environ.get("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
-    enabled = ray_constants.ENABLE_RAY_CLUSTER
-    os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
-    try:
+    name = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+    with entry_kept(os.environ, name), entry_kept(vars(ray_constants), "ENABLE_RAY_CLUSTER"):
+        os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
         yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = enabled
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 @contextmanager
@@ -113,14 +107,9 @@ def importable() -> Iterator[None]:
     """Let workers find this very package, also where it runs from a checkout."""
     before = os.environ.get("PYTHONPATH")
     root = str(Path(recbole_hetcomp.__file__).resolve().parent.parent)
-    os.environ["PYTHONPATH"] = os.pathsep.join([root, *([before] if before else [])])
-    try:
+    with entry_kept(os.environ, "PYTHONPATH"):
+        os.environ["PYTHONPATH"] = os.pathsep.join([root, *([before] if before else [])])
         yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
 
 
 def node_resources() -> list[dict[str, float]]:

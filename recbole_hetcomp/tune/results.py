@@ -15,6 +15,7 @@ import yaml
 from recbole_hetcomp.files import write_csv, write_text_whole, write_whole
 from recbole_hetcomp.tune.space import merged
 from recbole_hetcomp.tune.trial import FINISHED_FILE, Job
+from recbole_hetcomp.values import as_plain
 
 TABLE, COLUMNS, BEST = "results.csv", "results.parquet", "best.yaml"
 ENDED = ("finished", "stopped", "failed")
@@ -192,16 +193,9 @@ def write_best(record: Record, job: Job, metric: str, folder: Path, exact: bool 
         lines.append("# Its settings changed while it trained (scheduler pbt); these are the last ones.")
     if record.status != "finished":
         lines.append(f"# It was {record.status} after {record.epochs} epochs, hence epochs.")
-    text = "\n".join(lines) + "\n" + yaml.safe_dump(_plain(best_settings(record, job)), sort_keys=False)
+    text = "\n".join(lines) + "\n" + yaml.safe_dump(as_plain(best_settings(record, job)), sort_keys=False)
     write_text_whole(folder / BEST, text)
     return folder / BEST
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists: YAML's safe loader and RecBole's have none."""
-    if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
 def as_recbole_writes(records: Sequence[Record]) -> str:

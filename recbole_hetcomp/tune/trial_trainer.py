@@ -25,7 +25,14 @@ from recbole_hetcomp.recbole_bridge.checkpoint import (
     read_checkpoint,
     save_atomically,
 )
-from recbole_hetcomp.student.resume import RESUME_FILE, random_state, restore_random_state
+from recbole_hetcomp.student.resume import (
+    RESUME_FILE,
+    best_result,
+    go_on_from,
+    problem_of_best,
+    random_state,
+    restore_random_state,
+)
 from recbole_hetcomp.student.trainer import DistillingTrainer
 
 Report = Callable[[dict[str, Any]], None]
@@ -161,12 +168,11 @@ class ModelTrial(TrialTrainer):
     def _keep(self, epoch: int) -> None:
         if self.model.type == ModelType.TRADITIONAL:  # type: ignore[attr-defined]
             return  # fitted in one step
-        result = self.best_valid_result
         state = {
             **checkpoint_content(self, epoch),
             "numbers": plain_numbers(self.model),  # type: ignore[attr-defined]
             "best_epoch": self.best_epoch,
-            "best_valid_result": None if result is None else {key: float(value) for key, value in result.items()},
+            "best_valid_result": best_result(self),
             "random": random_state(*_generators(self.train_data)),
         }
         save_atomically(state, self.folder / RESUME_FILE)
@@ -175,37 +181,25 @@ class ModelTrial(TrialTrainer):
         file = self.folder / RESUME_FILE
         try:
             state = read_checkpoint(file, self.device)  # type: ignore[attr-defined]
-            if state["best_epoch"]:
-                self._check_best(state["best_epoch"] - 1, state["epoch"])
         except FileNotFoundError:
             return
         except DamagedFileError as error:  # or a model whose state is not tensors and plain data
             self.logger.warning(f"{error}; the trial starts anew")  # type: ignore[attr-defined]
             return
-        self.start_epoch = state["epoch"] + 1
-        self.cur_step = state["cur_step"]
-        self.best_valid_score = state["best_valid_score"]
-        self.best_valid_result = state["best_valid_result"]
-        self.best_epoch = state["best_epoch"]
-        self.model.load_state_dict(state["state_dict"])  # type: ignore[attr-defined]
-        self.model.load_other_parameter(state["other_parameter"])  # type: ignore[attr-defined]
+        best = state["best_epoch"]
+        problem = problem_of_best(self.saved_model_file, best - 1, state["epoch"]) if best else None
+        if problem:
+            self.logger.warning(f"{problem}; the trial starts anew")  # type: ignore[attr-defined]
+            return
+        go_on_from(self, state)
+        self.best_epoch = best
         for name, value in state["numbers"].items():
             setattr(self.model, name, value)  # type: ignore[attr-defined]
-        self.optimizer.load_state_dict(state["optimizer"])  # type: ignore[attr-defined]
         _use_optimizer_settings(self.optimizer.param_groups, self.config)  # type: ignore[attr-defined]
         restore_random_state(state["random"], *_generators(self.train_data))
         if self.cur_step > self.stopping_step:  # type: ignore[attr-defined]
             self.start_epoch = self.epochs  # type: ignore[attr-defined]  # it was cut off after its last validation
         self.logger.info(f"resumed at epoch {self.start_epoch} from {file}")  # type: ignore[attr-defined]
-
-    def _check_best(self, epoch: int, newest: int) -> None:
-        """Refuse another model than that of the best epoch, or of one that was saved just before the end."""
-        try:
-            found = read_checkpoint(self.saved_model_file)
-        except FileNotFoundError as error:
-            raise DamagedFileError(f"{self.saved_model_file} is not there") from error
-        if found["epoch"] != epoch and found["epoch"] <= newest:
-            raise DamagedFileError(f"{self.saved_model_file} is of epoch {found['epoch']}, not of {epoch}")
 
 
 def _generators(loader: Any) -> list[torch.Generator]:

@@ -18,6 +18,7 @@ import pytest
 import yaml
 from test_benchmark_plan import CONFIG, changed
 
+from recbole_hetcomp.comparison import folder as folder_module
 from recbole_hetcomp.comparison import processes
 from recbole_hetcomp.comparison.archive import pack_cells, restore_cells
 from recbole_hetcomp.comparison.collect import chosen, final_cells
@@ -25,6 +26,7 @@ from recbole_hetcomp.comparison.folder import CELL, ERROR, LOG, PER_USER, RESULT
 from recbole_hetcomp.comparison.grid import Contender, Grid
 from recbole_hetcomp.comparison.plan_file import make_plan
 from recbole_hetcomp.comparison.runner import Benchmark, describe, run_benchmark, stages
+from recbole_hetcomp.files import sha256_of
 
 # A cell that counts how often it ran; a learning rate is as good as it is near to 0.01.
 STUB = """
@@ -191,6 +193,21 @@ def test_a_result_that_is_not_whole_is_none(tmp_path, content):
     assert folder.result() == {"key": folder.cell.key}
     (folder.path / PER_USER).unlink()
     assert folder.result() is None
+
+
+def test_a_file_beside_a_result_is_read_once_and_again_when_it_changes(tmp_path, monkeypatch):
+    folder = CellFolder(tmp_path, grid_of().teachers()[0])
+    folder.prepare(CellSetup("store", None, 1))
+    (folder.path / PER_USER).write_text("whole")
+    written = {"key": folder.cell.key, "files": {PER_USER: sha256_of(folder.path / PER_USER)}}
+    (folder.path / RESULT).write_text(json.dumps(written))
+    read = []
+    monkeypatch.setattr(folder_module, "sha256_of", lambda file: read.append(file.name) or sha256_of(file))
+    assert [CellFolder(tmp_path, folder.cell).result() for _ in range(3)] == [written] * 3
+    assert read == [PER_USER]
+    (folder.path / PER_USER).write_text("altered")
+    assert folder.result() is None
+    assert read == [PER_USER] * 2
 
 
 def test_a_cell_waits_for_a_process_that_works_on_it(tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 import pytest
 from recbole.config import Config
 from recbole.data import create_dataset
@@ -18,7 +21,7 @@ def loaded(tmp_path):
     """``loaded(content)``: RecBole's data set of an interaction file with this content."""
 
     def load(content: bytes, **settings):
-        (tmp_path / "own").mkdir()
+        (tmp_path / "own").mkdir(exist_ok=True)
         (tmp_path / "own" / "own.inter").write_bytes(content)
         columns = {"inter": ["user_id", "item_id", "timestamp"]}
         config = Config(
@@ -85,3 +88,38 @@ def test_what_cannot_be_read_is_named(loaded, content, message):
     with pytest.raises(ValueError, match=message) as caught:
         loaded(content)
     assert "own.inter" in str(caught.value)
+
+
+def with_card(folder, files) -> None:
+    (folder / "own").mkdir()
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    (folder / "own" / "own.card.json").write_text(json.dumps({"files": sums}))
+
+
+def test_a_prepared_file_is_read_and_a_changed_one_refused(loaded, tmp_path):
+    with_card(tmp_path, {"own.inter": GOOD.encode()})
+    assert len(loaded(GOOD.encode()).inter_feat) == 40
+    with pytest.raises(ValueError, match=r"own\.inter is not as own\.card\.json says .*, or delete the card"):
+        loaded(GOOD.replace("i1", "i2").encode())
+    (tmp_path / "own" / "own.card.json").write_text("{")
+    with pytest.raises(ValueError, match=r"own\.card\.json is damaged: prepare the data set again"):
+        loaded(GOOD.encode())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(HEADER + "\n", "has a header and no interaction"), (GOOD.replace("item_id:", "thing:"), "no column 'item_id'")],
+    ids=["empty", "column"],
+)
+def test_a_card_vouches_for_lines_only(loaded, tmp_path, content, message):
+    with_card(tmp_path, {"own.inter": content.encode()})
+    with pytest.raises(ValueError, match=message):
+        loaded(content.encode())
+
+
+@pytest.mark.parametrize("vouched", [True, False])
+def test_an_id_that_recbole_takes_for_none_is_named(loaded, tmp_path, vouched):
+    content = GOOD.replace("i3\t", "NA\t", 1)
+    with_card(tmp_path, {"own.inter": content.encode()} if vouched else {})
+    with pytest.raises(ValueError, match=r"own\.inter, line 5: item_id is empty, or a word such as NA"):
+        loaded(content.encode())

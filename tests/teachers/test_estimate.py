@@ -24,6 +24,10 @@ def data(interactions: int = 60_000) -> Any:
     return SimpleNamespace(fingerprint="data", observed=SimpleNamespace(values=torch.zeros(interactions)))
 
 
+def in_words(to_train: list[Any], store: TrajectoryStore, interactions: int = 60_000) -> str:
+    return plan_in_words("HetComp", 100, to_train, None, to_train, store, data(interactions))
+
+
 @pytest.fixture
 def store(tmp_path):
     made = TrajectoryStore(tmp_path)
@@ -38,22 +42,22 @@ def store(tmp_path):
 
 
 def test_what_is_stored_is_not_counted(store):
-    store.add("BPR", 24)
-    words = plan_in_words("HetComp", 100, [planned("BPR"), planned("CML")], None, store, data())
+    kept, new = planned("BPR"), planned("CML")
+    words = plan_in_words("HetComp", 100, [kept, new], None, [new], store, data())
     assert words.startswith("plan: 2 teachers, 1 of them from the store, then HetComp; about a minute")
 
 
 def test_the_time_is_that_of_a_stored_model_with_other_settings(store):
     store.add("SGL", 3600, seed=1)
-    words = plan_in_words("HetComp", 100, [planned("SGL")], None, store, data())
+    words = in_words([planned("SGL")], store)
     assert "about 60 min on two CPU cores" in words
     assert words.endswith("cores")
-    half = plan_in_words("HetComp", 100, [planned("SGL", epochs=250)], None, store, data())
+    half = in_words([planned("SGL", epochs=250)], store)
     assert "about 30 min" in half
 
 
 def test_a_model_of_which_nothing_is_known_is_named(store):
-    words = plan_in_words("HetComp", 100, [planned("SGL"), planned("BPR"), planned("NCL")], None, store, data(600_000))
+    words = in_words([planned("SGL"), planned("BPR"), planned("NCL")], store, 600_000)
     assert words.endswith("on two CPU cores, beside NCL and SGL, whose time is not known")
 
 
