@@ -58,7 +58,7 @@ def write_whole(target: Path, write: Callable[[Path], Any]) -> None:
         target: the file.
         write: writes the content to the path that it is given.
     """
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=target.suffix)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
     os.close(handle)
     temporary = Path(name)
     try:

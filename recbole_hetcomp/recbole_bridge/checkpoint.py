@@ -9,17 +9,17 @@ from __future__ import annotations
 import os
 import pickle
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from recbole.config import Config
 
-from recbole_hetcomp.files import DamagedFileError, verify_archive
+from recbole_hetcomp.files import DamagedFileError, sync_file, verify_archive, write_whole
 from recbole_hetcomp.kept import entry_kept
 
 FORMAT = "recbole_hetcomp.recbole_bridge.checkpoint"
@@ -143,16 +143,13 @@ def save_atomically(content: Any, path: str | os.PathLike) -> None:
     """``torch.save`` that leaves either the old file or the whole new one, never a part."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(target, partial(_save, content))
+
+
+def _save(content: Any, path: Path) -> None:
+    with path.open("wb") as file:  # torch would write the name of a path into the file
+        torch.save(content, file)
+    sync_file(path)
 
 
 def read_checkpoint(path: Path | str, device: Any = "cpu") -> dict[str, Any]:
