@@ -76,13 +76,21 @@ def _drawings(validated: pd.DataFrame, names: Sequence[str], score: str, plan: S
         note += "early counts with the best that it had reached."
         drawn.append(("Parameter importance", _bars(shares), note))
     sections = [
-        Section(title, [Drawing(figure.to_html(full_html=False, include_plotlyjs=number == 0), note)])
+        Section(title, [Drawing(_fitted(figure).to_html(full_html=False, include_plotlyjs=number == 0), note)])
         for number, (title, figure, note) in enumerate(drawn)
     ]
     if shares is None:
         too_few = f"It takes at least {LEAST_TRIALS} trials of different scores."
         sections.append(Section("Parameter importance", [too_few]))
     return sections
+
+
+def _fitted(figure: Any) -> Any:
+    """A figure without plotly's wide margins, through which the page's cue for what is wider can be seen."""
+    names = figure.data[0].type == "parcoords"  # above its axes
+    margin = {"t": 70 if names else 40, "b": 40, "l": 80, "r": 50}
+    bar = {"bgcolor": "rgba(255,255,255,0.7)", "color": "#777777"}
+    return figure.update_layout(margin=margin, paper_bgcolor="rgba(0,0,0,0)", modebar=bar, font={"size": 13})
 
 
 def encoded(column: pd.Series) -> tuple[np.ndarray, list[str] | None]:
@@ -167,7 +175,7 @@ def _bars(shares: dict[str, float]) -> Any:
 
     names = list(shares)[::-1]
     figure = graph.Figure(graph.Bar(x=[shares[name] for name in names], y=names, orientation="h"))
-    return figure.update_layout(height=120 + 30 * len(names))
+    return figure.update_layout(height=80 + 40 * len(names), yaxis={"automargin": True})
 
 
 def _logarithmic(values: np.ndarray) -> bool:

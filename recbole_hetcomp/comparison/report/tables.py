@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from recbole_hetcomp.comparison.report.files import COSTS, Results
@@ -26,6 +27,30 @@ _MARK_NOTE = (
 )
 
 
+_IMPROVING_NOTE = " ↗: so many of its runs were best at their last validation; more epochs may help."
+
+
+def seeds_of(results: Results, own: pd.DataFrame) -> str:
+    """The number of seeds, and of runs that were still improving at their last validation.
+
+    Args:
+        results: the benchmark's, whose curves say when a run was validated last.
+        own: a method's runs.
+    """
+    seeds = str(own["seed"].nunique())
+    curves = results.curves
+    if curves is None or "best_epoch" not in own or set(own["role"]) & {"teacher", "ensemble"}:
+        return seeds  # a teacher's last recorded epoch is its best
+    improving = 0
+    for _, run in own.dropna(subset=["best_epoch"]).iterrows():
+        same = [curves[column] == run[column] for column in ("method", "dataset", "backbone", "seed")]
+        line = curves[np.logical_and.reduce(same)].dropna(subset=["valid"])
+        if not pd.isna(run["dimension"]):
+            line = line[line["dimension"] == run["dimension"]]
+        improving += len(line) > 1 and run["best_epoch"] >= line["epoch"].max()
+    return f"{seeds}, {improving} ↗" if improving else seeds
+
+
 def reference_table(results: Results, dataset: str) -> Table | None:
     """Teachers, ensemble and RecBole's own recommenders on a data set; None where there is none."""
     rows = results.runs[(results.runs["dataset"] == dataset) & (results.runs["role"] != "student")]
@@ -37,7 +62,7 @@ def reference_table(results: Results, dataset: str) -> Table | None:
             {
                 "model": name,
                 "role": role,
-                "seeds": str(own["seed"].nunique()),
+                "seeds": seeds_of(results, own),
                 **_scores(own, results.metrics),
                 **_costs(own),
             }
@@ -47,6 +72,7 @@ def reference_table(results: Results, dataset: str) -> Table | None:
     note = (
         "Test split; mean ± s.d. over seeds. Bold: best, underlined: second. The ensemble costs what its teachers do."
     )
+    note += _IMPROVING_NOTE if cells["seeds"].str.contains("↗").any() else ""
     marks = _ranked([own for _, own in groups], cells, results.metrics)
     return Table(f"Teachers, ensemble and RecBole's recommenders, {dataset}", cells, marks, note)
 
@@ -61,7 +87,7 @@ def accuracy_table(results: Results, condition: Condition, comparisons: Comparis
         [
             {
                 "method": name,
-                "seeds": str(own["seed"].nunique()),
+                "seeds": seeds_of(results, own),
                 **_scores(own, results.metrics),
                 "of ensemble": share_of(own[metric].mean(), ensemble[metric].mean()),
                 **_costs(own),
@@ -80,6 +106,7 @@ def accuracy_table(results: Results, condition: Condition, comparisons: Comparis
     note = _ACCURACY_NOTE.format(
         mark=_MARK_NOTE if marked else f"{METHOD} was not tested against another method over users."
     )
+    note += _IMPROVING_NOTE if cells["seeds"].str.contains("↗").any() else ""
     share = f" Of ensemble: share of its {metric}." if not ensemble.empty else ""
     return Table(
         f"Accuracy and cost of the students, {condition.dataset}, {condition.label}", cells, marks, note + share

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -126,6 +127,25 @@ def test_the_accuracy_table_by_hand(folder):
     assert marks[ordered[1]] == "second"
     assert marks["TeacherEnsemble"] == "reference"
     assert list(table.cells["method"]) == ["TeacherEnsemble", *METHODS]
+
+
+def test_runs_that_were_still_improving_are_marked(folder):
+    results = read_results(folder)
+    condition = conditions(results.runs)[0]
+    here = (results.runs["dimension"] == 6) & (results.runs["role"] == "student")
+    last = results.curves.dropna(subset=["valid"])["epoch"].max()
+    runs = results.runs.assign(best_epoch=results.runs["role"].map({"teacher": float(last), "ensemble": float("nan")}))
+    runs.loc[here, "best_epoch"] = last - 1.0
+    first = here & (runs["method"] == "MTD") & (runs["seed"] == 1)
+    assert first.sum() == 1
+    for best, seeds in ((last - 1.0, "2"), (float(last), "2, 1 ↗")):
+        runs.loc[first, "best_epoch"] = best
+        changed = replace(results, runs=runs)
+        table = accuracy_table(changed, condition, compare(changed, condition, ["recall@50"], 99), "recall@50")
+        assert dict(zip(table.cells["method"], table.cells["seeds"]))["MTD"] == seeds
+        assert ("↗" in table.note) == ("↗" in seeds)
+        teachers = reference_table(changed, condition.dataset)
+        assert not teachers.cells["seeds"].str.contains("↗").any()
 
 
 def test_the_mark_follows_the_corrected_test(folder):
