@@ -193,6 +193,23 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def replace_folder(folder: Path, target: Path, aside: Path) -> None:
+    """Put a folder in the place of another one, which goes; after an error that one is in its place again.
+
+    Args:
+        folder: the new one, on the same disk.
+        target: the one that goes.
+        aside: an empty folder on the same disk, which goes too.
+    """
+    os.replace(target, aside)
+    try:
+        os.rename(folder, target)
+    except OSError:
+        os.replace(aside, target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
 def free_bytes(path: Path) -> int:
     """Free bytes on the disk that holds the nearest existing ancestor of the path."""
     while not path.exists() and path != path.parent:

@@ -34,6 +34,12 @@ def _formats(option: str) -> str:
     return ", ".join(name for name in format_names() if option in format_named(name).options)
 
 
+def _reading(name: str, help: str, callback: Any = None) -> Any:
+    """An option of how the file is read."""
+    default = getattr(_LAYOUT, name) or None
+    return click.option(f"--{name}", default=default, callback=callback, help=f"{_formats(name)}: {help}")
+
+
 def _words(ctx: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(text.split(","))
 
@@ -67,51 +73,22 @@ def _tab(ctx: click.Context, parameter: click.Parameter, text: str | None) -> st
 )
 @click.option("--name", required=True, help="Name of the data set.")
 @click.option("--overwrite", is_flag=True, help="Replace a data set of this name that this command made.")
-@click.option(
-    "--columns",
-    default=_LAYOUT.columns,
-    callback=_words,
-    help=f"{_formats('columns')}: what the columns are, of user, item, rating, timestamp and _ (ignored), e.g. "
-    "item,user,rating,timestamp.",
+@_reading(
+    "columns",
+    "what the columns are, of user, item, rating, timestamp and _ (ignored), e.g. item,user,rating,timestamp.",
+    _words,
 )
-@click.option(
-    "--user_column",
-    default=_LAYOUT.user_column,
-    help=f"{_formats('user_column')}: column of users; if not given user_id, userId, user … whichever it has.",
-)
-@click.option(
-    "--item_column",
-    default=_LAYOUT.item_column,
-    help=f"{_formats('item_column')}: column of items; if not given item_id, movieId, item … whichever it has.",
-)
-@click.option(
-    "--rating_column",
-    default=_LAYOUT.rating_column,
-    help=f"{_formats('rating_column')}: column of ratings; if not given looked for with --threshold only.",
-)
-@click.option(
-    "--timestamp_column",
-    default=_LAYOUT.timestamp_column,
-    help=f"{_formats('timestamp_column')}: column of times in seconds; if not given looked for where the split needs "
-    "it.",
-)
-@click.option(
-    "--keep_columns",
-    default=None,
-    callback=_some_words,
-    help=f"{_formats('keep_columns')}: further columns to keep, e.g. genre:token,price:float.",
-)
-@click.option(
-    "--encoding",
-    default=_LAYOUT.encoding,
-    help=f"{_formats('encoding')}: of the text; UTF-8, or UTF-16 with its mark, if not given.",
-)
-@click.option(
-    "--separator",
-    default=_LAYOUT.separator,
-    callback=_tab,
-    help=f"{_formats('separator')}: between columns, \\t for a tab; if not given a comma, a tab in files named .tsv "
-    "or .inter, or the one that the header has.",
+@_reading("user_column", "column of users; if not given user_id, userId, user … whichever it has.")
+@_reading("item_column", "column of items; if not given item_id, movieId, item … whichever it has.")
+@_reading("rating_column", "column of ratings; if not given looked for with --threshold only.")
+@_reading("timestamp_column", "column of times in seconds; if not given looked for where the split needs it.")
+@_reading("keep_columns", "further columns to keep, e.g. genre:token,price:float.", _some_words)
+@_reading("encoding", "of the text; UTF-8, or UTF-16 with its mark, if not given.")
+@_reading(
+    "separator",
+    "between columns, \\t for a tab; if not given a comma, a tab in files named .tsv or "
+    ".inter, or the one that the header has.",
+    _tab,
 )
 @click.option(
     "--threshold", type=float, default=_FILTERS.threshold, help="Lowest rating that counts; all count if not given."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from recbole_hetcomp.core import PAD, taught_unobserved
 from recbole_hetcomp.data.interactions import Interactions
+from recbole_hetcomp.files import free_bytes
 from recbole_hetcomp.recbole_bridge.identity import run_key
 from recbole_hetcomp.settings import Consensus, HetCompSettings
 from recbole_hetcomp.teachers.estimate import plan_in_words
@@ -219,8 +219,7 @@ def _check_disk(root: Path, data: Interactions, to_train: Sequence[PlannedTeache
     snapshots = [one.snapshots * (per_item * data.n_users * one.length + ranks) for one in to_train]
     served = sum(per_item * data.n_users * one.served_length for one in to_train)
     needed = served + sum(snapshots) + max(snapshots, default=0)
-    existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(existing).free
+    free = free_bytes(root)
     if needed > free:
         raise OSError(
             errno.ENOSPC,

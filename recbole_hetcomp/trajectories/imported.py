@@ -24,7 +24,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recbole_hetcomp.files import DamagedFileError, read_json, sha256_of, sync_directory, sync_file, write_json
+from recbole_hetcomp.files import (
+    DamagedFileError,
+    read_json,
+    replace_folder,
+    sha256_of,
+    sync_directory,
+    sync_file,
+    write_json,
+)
 from recbole_hetcomp.trajectories.entry import (
     MANIFEST,
     TEMPORARY,
@@ -226,14 +234,7 @@ class ImportWriter:
 
     def _rename(self) -> None:
         if self.target.exists():
-            aside = temporary_beside(self.target)
-            os.replace(self.target, aside)
-            try:
-                os.rename(self.folder, self.target)
-            except OSError:
-                os.replace(aside, self.target)
-                raise
-            shutil.rmtree(aside, ignore_errors=True)
+            replace_folder(self.folder, self.target, temporary_beside(self.target))
         else:
             os.rename(self.folder, self.target)
         sync_directory(self.target.parent)

@@ -6,7 +6,7 @@ import errno
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -87,11 +87,7 @@ class SnapshotSpool:
             save_file(tensors, str(path))
         except (OSError, SafetensorError) as error:
             path.unlink(missing_ok=True)
-            needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-            number = getattr(error, "errno", None) or error_number(str(error))
-            raise OSError(
-                number, f"cannot store {path}: {error}; {needed} bytes needed, {free_bytes(path)} free"
-            ) from error
+            raise cannot_store(path, tensors, error) from error
         self.epochs.append(int(epoch))
         self.scores.append(float(score))
 
@@ -130,7 +126,9 @@ class SnapshotSpool:
         return self.directory / f"validation-{index:06d}.safetensors"
 
 
-def error_number(message: str) -> int:
-    """The errno that safetensors gives only in its message ("... (os error 28)"), or EIO."""
-    match = re.search(r"os error (\d+)", message)
-    return int(match.group(1)) if match else errno.EIO
+def cannot_store(path: Path, tensors: Mapping[str, Tensor], error: Exception) -> OSError:
+    """The error that tells how much room tensors need, and has the errno that safetensors gives only in its message."""
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    said = re.search(r"os error (\d+)", str(error))
+    number = getattr(error, "errno", None) or (int(said.group(1)) if said else errno.EIO)
+    return OSError(number, f"cannot store {path}: {error}; {needed} bytes needed, {free_bytes(path)} free")

@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from recbole_hetcomp.files import free_bytes, sha256_of, sync_directory, sync_file
+from recbole_hetcomp.files import sha256_of, sync_directory, sync_file
 from recbole_hetcomp.trajectories.entry import (
     MANIFEST,
     TEMPORARY,
@@ -38,7 +38,7 @@ from recbole_hetcomp.trajectories.entry import (
 )
 from recbole_hetcomp.trajectories.imported import FOLDER as IMPORTED_FOLDER
 from recbole_hetcomp.trajectories.mapped import map_tensors
-from recbole_hetcomp.trajectories.spool import error_number
+from recbole_hetcomp.trajectories.spool import cannot_store
 from recbole_hetcomp.trajectories.trajectory import CorruptTrajectoryError, Trajectory
 
 FORMAT_VERSION = 1
@@ -161,7 +161,6 @@ class TrajectoryStore:
         }
         _canonical(content)  # refuses what JSON cannot hold before anything is written
         tensors = trajectory.tensors()
-        needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
         temporary: Path | None = None
         try:
             entry.parent.mkdir(parents=True, exist_ok=True)
@@ -170,10 +169,7 @@ class TrajectoryStore:
             _write_entry(temporary, tensors, content)
             self._publish(temporary, entry, fingerprint, name, settings)
         except (OSError, SafetensorError) as error:
-            number = getattr(error, "errno", None) or error_number(str(error))
-            raise OSError(
-                number, f"cannot store {entry}: {error}; {needed} bytes needed, {free_bytes(entry)} free"
-            ) from error
+            raise cannot_store(entry, tensors, error) from error
         finally:
             if temporary is not None:
                 shutil.rmtree(temporary, ignore_errors=True)

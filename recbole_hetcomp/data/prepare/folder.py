@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from recbole_hetcomp.files import replace_folder
 from recbole_hetcomp.locks import Lock
 
 
@@ -74,11 +75,4 @@ def _publish(temporary: Path, target: Path, mark: str, overwrite: bool) -> None:
     if not target.exists():
         os.rename(temporary, target)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-    os.replace(target, old)  # onto an empty folder
-    try:
-        os.rename(temporary, target)
-    except OSError:
-        os.replace(old, target)
-        raise
-    shutil.rmtree(old)
+    replace_folder(temporary, target, Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent)))
