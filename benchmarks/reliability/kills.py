@@ -1,15 +1,17 @@
-"""Runs and preparations that are killed at random moments and started again end as if nothing had been.
+"""Commands that are killed at random moments and started again end as if nothing had been.
 
     python benchmarks/reliability/kills.py --kills 200 --json FILE
 
 A command is started, killed by SIGKILL after a random time, and started again, until it has been killed three times;
 then it may end. What it leaves is compared with what an undisturbed one left: the table's metrics and history to the
-last bit, a data set byte for byte. On a tiny data set; SIGKILL cannot be handled, so nothing can be tidied up.
+last bit, a data set and an import byte for byte. On a tiny data set; SIGKILL cannot be handled, so nothing can be
+tidied up.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import importlib.util
 import json
 import random
@@ -73,9 +75,88 @@ def prepare_outcome(place: Path) -> Any:
     return {file.name: file.read_bytes() for file in files if file.suffix != ".yaml"}, left
 
 
+def import_words(data: Path, place: Path) -> list[str]:
+    """An import of some 200,000 rows, in the place of the last one."""
+    table = data / "rankings.csv"
+    if not table.exists():
+        rows = [f"u{user},i{item},{(user * 31 + item * 17) % 997}" for user in range(60) for item in range(120)]
+        strangers = [f"x{user},i{item},{item}" for user in range(2000) for item in range(100)]
+        table.write_text("user_id,item_id,score\n" + "\n".join(rows + strangers) + "\n", encoding="utf-8")
+    return [
+        *HETCOMP, "import-teacher", "--name=other", "--dataset=tiny", f"--data_path={data}", f"--table={table}",
+        "--allow=unknown_user=1,seen=1,tie=1,short=1,absent=1", "--replace", "--any_split",
+        f"--store_dir={place / 'store'}",
+    ]  # fmt: skip
+
+
+def import_outcome(place: Path) -> Any:
+    """All files of the entry, but for when it was made; and that nothing else lies in the store."""
+    files = [file for file in sorted((place / "store").rglob("*")) if file.is_file() and file.suffix != ".lock"]
+    contents = {file.relative_to(place).as_posix(): file.read_bytes() for file in files if file.suffix != ".json"}
+    return contents, sorted(file.relative_to(place).as_posix() for file in files)
+
+
+def tune_words(data: Path, place: Path) -> list[str]:
+    """A sweep of three trials, one after the other; resumed where it has begun."""
+    sweep = place / "sweep"
+    if (sweep / "sweep.json").exists():
+        return [*HETCOMP, "tune", "--resume", f"--output={sweep}"]
+    return [
+        *HETCOMP, "tune", "--model=BPR", "--dataset=tiny", f"--data_path={data}", "--topk=[5]", "--seed=3",
+        "--valid_metric=Recall@5", "--epochs=60", "--eval_step=2", "--num_samples=3", "--max_concurrent=1",
+        f"--output={sweep}",
+    ]  # fmt: skip
+
+
+def tune_outcome(place: Path) -> Any:
+    """The trials' settings and metrics, the best settings and its test metrics."""
+    sweep = place / "sweep"
+    with (sweep / "results.csv").open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    timed = ("seconds", "node", "folder", "error")
+    trials = [{key: value for key, value in row.items() if key not in timed} for row in rows]
+    tested = json.loads((sweep / "test.json").read_text(encoding="utf-8"))
+    best = [line for line in (sweep / "best.yaml").read_text(encoding="utf-8").splitlines() if str(place) not in line]
+    return sorted(map(str, trials)), best, tested.get("test") or sorted(tested)
+
+
+def benchmark_words(data: Path, place: Path) -> list[str]:
+    """Three methods with two teachers and a baseline, one cell after the other."""
+    config = data / "compare.yaml"
+    text = {
+        "dataset": "tiny",
+        "data_path": str(data),
+        "seeds": [1],
+        "split_seed": 1,
+        "workers": 1,
+        "threads": 1,
+        "settings": {"topk": [5], "valid_metric": "Recall@5"},
+        "teachers": {"models": ["BPR", "EASE"], "settings": {"BPR": {"epochs": 20, "eval_step": 5}}},
+        "students": {
+            "settings": {"epochs": 40, "eval_step": 5, "K": 20, "K_D": 10, "K_prime": 20},
+            "backbones": {"BPR": {"dimensions": [4]}},
+            "methods": {"NoKD": {}, "RRD": {}, "HetComp": {"settings": {"p": 2}}},
+        },
+        "baselines": {"Pop": {}},
+    }
+    config.write_text(json.dumps(text), encoding="utf-8")  # JSON is YAML
+    return [*HETCOMP, "benchmark", f"--config={config}", f"--output={place / 'out'}"]
+
+
+def benchmark_outcome(place: Path) -> Any:
+    """The runs' metrics and settings, without what was timed."""
+    with (place / "out" / "runs.csv").open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    timed = ("seconds", "latency", "rss", "cell", "settings")
+    return [{key: value for key, value in row.items() if not any(word in key for word in timed)} for row in rows]
+
+
 KINDS: dict[str, tuple[Callable[[Path, Path], list[str]], Callable[[Path], Any]]] = {
     "run": (run_words, run_outcome),
     "prepare": (prepare_words, prepare_outcome),
+    "import": (import_words, import_outcome),
+    "tune": (tune_words, tune_outcome),
+    "benchmark": (benchmark_words, benchmark_outcome),
 }
 
 

@@ -170,6 +170,16 @@ def silence_chained_assignment_warning() -> None:
     warnings.filterwarnings("ignore", message=message, category=kind, module=r"recbole\.data\.")
 
 
+def silence_read_only_warning() -> None:
+    """pandas >= 3 gives out columns that cannot be written to, and torch warns where it takes one over.
+
+    Where: ``Dataset._dataframe_to_interaction``. RecBole writes into none of these tensors.
+    """
+    if is_pandas_3():
+        message = "The given NumPy array is not writable"
+        warnings.filterwarnings("ignore", message=message, category=UserWarning, module=r"recbole\.data\.")
+
+
 def before_recbole() -> None:
     """Apply what must be there before RecBole's modules are imported. Harmless when called again."""
     put_numpy_names_back()
@@ -177,6 +187,7 @@ def before_recbole() -> None:
     put_lengths_back()
     silence_grad_scaler_warning()
     silence_chained_assignment_warning()
+    silence_read_only_warning()
     ray_api.silence_pkg_resources_warning()
     with without_ray():
         import recbole.quick_start.quick_start  # noqa: F401
