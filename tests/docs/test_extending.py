@@ -59,7 +59,7 @@ def test_method_teacher_backbone_and_metric_in_one_run(folder, subprocess_enviro
 
 def test_a_method_teaches_nothing(folder, subprocess_environment):
     listed = hetcomp(folder, subprocess_environment, "models", "--extension", "soft.py").stdout
-    assert "Soft                 plugin\n" in listed
+    assert "Soft                 plugin, is a way to teach: --model\n" in listed
     refused = hetcomp(folder, subprocess_environment, "run", "--extension", "soft.py", "--teachers=[Soft, BPR]")
     assert refused.returncode == 2
     assert "unknown teacher 'Soft'" in refused.stderr
