@@ -310,8 +310,8 @@ def _noises(
     rng = np.random.default_rng([world.seed, 3, teacher, block.start])
 
     def normal(scale: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        parts = (rng.standard_normal(size, dtype=np.float32) for size in (shape, (n_seen,)))
-        return tuple(np.float32(scale) * part for part in parts)  # type: ignore[return-value]
+        all_items, seen = (rng.standard_normal(size, dtype=np.float32) for size in (shape, (n_seen,)))
+        return np.float32(scale) * all_items, np.float32(scale) * seen
 
     own = normal(_TEACHER_NOISE)
     for e in range(snapshots):
