@@ -163,6 +163,7 @@ def test_run_hyper_takes_recboles_options(quick, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # every perturbation starts a process anew
 def test_population_based_training_and_median_stopping_run_through(quick, tmp_path):
     space = "learning_rate: {loguniform: [1e-3, 1e-1], mutable: True}\nK: {choice: [20, 50]}"
     for scheduler in ("pbt", "median"):
@@ -172,3 +173,12 @@ def test_population_based_training_and_median_stopping_run_through(quick, tmp_pa
         assert result.complete
         assert all(record.status in ("finished", "stopped") for record in result.records)
         assert next(record.test for record in result.records if record.test)
+
+
+def test_trials_share_a_gpu(quick, tmp_path, device):
+    if device.type == "cpu":
+        pytest.skip("fractions of a GPU")
+    space = "learning_rate: {choice: [0.01, 0.02]}"
+    result, _ = sweep(tmp_path / "out", space, quick(epochs=4), num_samples=2, gpus_per_trial=0.5, max_concurrent=2)
+    assert result.complete
+    assert all(record.status == "finished" for record in result.records)
