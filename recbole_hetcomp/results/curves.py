@@ -23,7 +23,7 @@ def draw_curves(result: Result, path: Path) -> None:
     Raises:
         MissingPackageError: matplotlib is not installed.
     """
-    require(path.name, "matplotlib")
+    require("curves.png", "matplotlib")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -152,7 +152,7 @@ def write_result(result: Result, folder: Path, logger: logging.Logger) -> None:
     try:
         write_whole(folder / "curves.png", lambda path: draw_curves(result, path))
     except MissingPackageError as error:
-        logger.warning(f"no curves.png: {error}")
+        logger.warning(f"no {error}")
     shown = table.assign(share_of_ensemble=table["share_of_ensemble"].map("{:.1%}".format).replace("nan%", "–"))
     text = shown.to_markdown(index=False, floatfmt=".4f", tablefmt="github", intfmt=",")
     title = f"results on {result.dataset}, seed {result.seed} (test split)"
