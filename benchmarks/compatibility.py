@@ -163,8 +163,10 @@ def write(files: list[Path]) -> None:
     """Write the table of models below its mark in the page."""
     stacks = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     names = sorted(stacks[0]["models"], key=lambda name: (FAMILIES.index(stacks[0]["models"][name]["family"]), name))
-    lines = ["| | " + " | ".join(f"Python {stack['stack']['python']}" for stack in stacks) + " |", "| --- " * 3 + "|"]
-    lines += [f"| {name} | " + " | ".join(stack["stack"][name] for stack in stacks) + " |" for name in VERSIONS]
+    lines = ["| | current | pinned |", "| --- | --- | --- |"]
+    lines += [
+        f"| {name} | " + " | ".join(stack["stack"][name] for stack in stacks) + " |" for name in ("python", *VERSIONS)
+    ]
     ran = [sum(cell["ran"] for cell in stack["models"].values()) for stack in stacks]
     same = [name for name in names if len({said(stack["models"][name]) for stack in stacks}) == 1]
     lines += ["", f"Of {len(names)} models {' and '.join(map(str, ran))} ran; {len(same)} ended alike on both.", ""]
