@@ -81,7 +81,7 @@ def import_words(data: Path, place: Path) -> list[str]:
     if not table.exists():
         rows = [f"u{user},i{item},{(user * 31 + item * 17) % 997}" for user in range(60) for item in range(120)]
         strangers = [f"x{user},i{item},{item}" for user in range(2000) for item in range(100)]
-        table.write_text("user_id,item_id,score\n" + "\n".join(rows + strangers) + "\n", encoding="utf-8")
+        table.write_text("user,item,score\n" + "\n".join(rows + strangers) + "\n", encoding="utf-8")
     return [
         *HETCOMP, "import-teacher", "--name=other", "--dataset=tiny", f"--data_path={data}", f"--table={table}",
         "--allow=unknown_user=1,seen=1,tie=1,short=1,absent=1", "--replace", "--any_split",
