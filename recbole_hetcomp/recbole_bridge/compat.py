@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -22,8 +22,8 @@ import torch
 from recbole_hetcomp import ray_api
 from recbole_hetcomp.extras import require
 from recbole_hetcomp.kept import entry_kept
+from recbole_hetcomp.recbole_bridge.wrapping import called_by_recbole, wrap
 
-_SHIM = "_recbole_hetcomp_shim"
 _NUMPY_1_NAMES = {
     "bool8": np.bool_,
     "float_": np.float64,
@@ -126,18 +126,16 @@ def put_lengths_back() -> None:
     Where: RecBole's data sets split sequences by it (``_remap``, ``_normalize``, ``_discretization`` and more). Only
     calls from a ``recbole.*`` module are touched.
     """
-    original = pd.Series.agg
-    if not is_pandas_3() or hasattr(original, _SHIM):
-        return
 
-    @functools.wraps(original)
-    def agg(self: pd.Series, func: Any = None, *args: Any, **kwargs: Any) -> Any:
-        if func is len and sys._getframe(1).f_globals.get("__name__", "").startswith("recbole."):
-            return self.map(len)
-        return original(self, func, *args, **kwargs)
+    def with_lengths(original: Callable) -> Callable:
+        @functools.wraps(original)
+        def agg(self: pd.Series, func: Any = None, *args: Any, **kwargs: Any) -> Any:
+            return self.map(len) if func is len and called_by_recbole() else original(self, func, *args, **kwargs)
 
-    setattr(agg, _SHIM, True)
-    pd.Series.agg = agg
+        return agg
+
+    if is_pandas_3():
+        wrap(pd.Series, "agg", with_lengths)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import attrs
 from recbole.config import Config
-from recbole.utils import ModelType, get_model
+from recbole.utils import get_model
 from recbole.utils.argument_list import dataset_arguments, evaluation_arguments, general_arguments
 
 from recbole_hetcomp.declared import Settings, closest, convert, default, did_you_mean, field_types, suggestion
@@ -18,7 +18,13 @@ from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden, data_
 from recbole_hetcomp.recbole_bridge.identity import place_keys
 from recbole_hetcomp.recbole_bridge.property_files import read_preset, read_properties, recbole_defaults
 from recbole_hetcomp.recbole_bridge.recbole_settings import check_model_settings, recbole_setting
-from recbole_hetcomp.recbole_bridge.registry import TEACHER, model_defaults, models_of_role, teacher_defaults
+from recbole_hetcomp.recbole_bridge.registry import (
+    TEACHER,
+    may_be_taught,
+    model_defaults,
+    models_of_role,
+    teacher_defaults,
+)
 from recbole_hetcomp.recbole_bridge.source import outside_code
 from recbole_hetcomp.settings import HetCompSettings, Run, Student, Training, from_outside, score_elements
 
@@ -113,7 +119,7 @@ def _check_backbone(name: str) -> None:
     known = models_of_role(TEACHER)
     if name not in known:
         raise ValueError(f"unknown student_backbone {name!r}{_kind_of(name)}{did_you_mean(name, known)}")
-    if get_model(name).type == ModelType.TRADITIONAL:
+    if not may_be_taught(name):
         raise ValueError(
             f"student_backbone={name!r} is fitted in one step and cannot be distilled into; use e.g. 'BPR'"
         )

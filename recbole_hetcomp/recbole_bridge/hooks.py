@@ -31,6 +31,7 @@ from recbole_hetcomp.recbole_bridge.property_files import load_yaml
 from recbole_hetcomp.recbole_bridge.recbole_settings import as_given, check_negatives, check_recbole_settings, is_text
 from recbole_hetcomp.recbole_bridge.registry import registered, registration_of, teacher_defaults
 from recbole_hetcomp.recbole_bridge.restricted_pickle import guard_torch_load
+from recbole_hetcomp.recbole_bridge.wrapping import wrap
 
 
 def install() -> None:
@@ -43,31 +44,22 @@ def install() -> None:
     guard_torch_load(revive)
     compat.in_data_sets(recbole_dataset)
     if compat.is_pandas_3():
-        _wrap(Dataset, "_fill_nan", _with_missing_values_filled)
-    _wrap(Config, "_load_internal_config_dict", _with_plugin_properties)
-    _wrap(Config, "__init__", _with_configuration)
-    _wrap(Config, "_set_default_parameters", _with_checked_values)
-    _wrap(Config, "_convert_config_dict", _without_execution)
-    _wrap(Config, "_load_cmd_line", _of_a_user)
-    _wrap(Config, "_load_config_files", _with_checked_files)
-    _wrap(Dataset, "_load_feat", _with_checked_lines)
-    _wrap(Dataset, "_change_feat_format", _in_exact_order)
-    _wrap(Evaluator, "evaluate", _in_plain_numbers)
-    _wrap(recbole.data.utils, "get_dataloader", _with_plugin_loaders)
-    _wrap(recbole_quick_start, "run_recboles", _in_spawned_processes)
-    _wrap(recbole_quick_start, "get_trainer", _with_report)
-    _wrap(recbole_quick_start, "data_preparation", _with_all_parts)
-    _wrap(recbole_quick_start, "init_logger", _with_short_opening)
+        wrap(Dataset, "_fill_nan", _with_missing_values_filled)
+    wrap(Config, "_load_internal_config_dict", _with_plugin_properties)
+    wrap(Config, "__init__", _with_configuration)
+    wrap(Config, "_set_default_parameters", _with_checked_values)
+    wrap(Config, "_convert_config_dict", _without_execution)
+    wrap(Config, "_load_cmd_line", _of_a_user)
+    wrap(Config, "_load_config_files", _with_checked_files)
+    wrap(Dataset, "_load_feat", _with_checked_lines)
+    wrap(Dataset, "_change_feat_format", _in_exact_order)
+    wrap(Evaluator, "evaluate", _in_plain_numbers)
+    wrap(recbole.data.utils, "get_dataloader", _with_plugin_loaders)
+    wrap(recbole_quick_start, "run_recboles", _in_spawned_processes)
+    wrap(recbole_quick_start, "get_trainer", _with_report)
+    wrap(recbole_quick_start, "data_preparation", _with_all_parts)
+    wrap(recbole_quick_start, "init_logger", _with_short_opening)
     recbole.quick_start.run_recboles = recbole_quick_start.run_recboles  # the package's own reference to it
-
-
-def _wrap(owner: Any, name: str, wrapper: Callable[[Callable], Callable]) -> None:
-    original = getattr(owner, name)
-    if getattr(original, "_recbole_hetcomp", False):
-        return
-    wrapped = wrapper(original)
-    wrapped._recbole_hetcomp = True  # type: ignore[attr-defined]
-    setattr(owner, name, wrapped)
 
 
 def _with_plugin_properties(original: Callable) -> Callable:

@@ -135,25 +135,32 @@ def general_models() -> list[str]:
     )
 
 
+def _role(name: str) -> str:
+    """RecBole's own may all teach, but for the random one."""
+    if name in _TEACHES_NOTHING:
+        return LISTS
+    return _REGISTERED[name].role if name in _REGISTERED else TEACHER
+
+
+def may_be_taught(name: str) -> bool:
+    """Whether a general recommender may be a student's backbone: it may teach, and is not fitted in one step.
+
+    >>> may_be_taught("BPR"), may_be_taught("EASE"), may_be_taught("Random")
+    (True, False, False)
+    """
+    return _role(name) == TEACHER and vars(general_recommender)[name].type != ModelType.TRADITIONAL
+
+
 def role_in_words(name: str) -> str:
     """What a general recommender may be in a run.
 
     >>> role_in_words("EASE"), role_in_words("BPR")
     ('may teach', 'may teach, may be taught')
     """
-    role = _REGISTERED[name].role if name in _REGISTERED else TEACHER
-    if role == STUDENT:
-        return "is a way to teach: --model"
-    if role == LISTS or name in _TEACHES_NOTHING:
-        return "learns nothing"
-    model = vars(general_recommender)[name]
-    return "may teach" if model.type == ModelType.TRADITIONAL else "may teach, may be taught"
+    words = {STUDENT: "is a way to teach: --model", LISTS: "learns nothing", TEACHER: "may teach"}
+    return words[_role(name)] + (", may be taught" if may_be_taught(name) else "")
 
 
 def models_of_role(role: str) -> list[str]:
-    """Names of the general recommenders of one role; RecBole's own may all teach, but for the random one."""
-    return [
-        name
-        for name in general_models()
-        if (_REGISTERED[name].role if name in _REGISTERED else TEACHER) == role and name not in _TEACHES_NOTHING
-    ]
+    """Names of the general recommenders of one role."""
+    return [name for name in general_models() if _role(name) == role]

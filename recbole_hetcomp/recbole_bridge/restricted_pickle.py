@@ -17,9 +17,9 @@ import torch
 from recbole.model.abstract_recommender import AbstractRecommender
 
 from recbole_hetcomp.files import verify_archive
+from recbole_hetcomp.recbole_bridge.wrapping import called_by_recbole, wrap
 
 TRUST = "HETCOMP_TRUST_CHECKPOINTS"
-_GUARDED = "_recbole_hetcomp_guarded"
 
 _PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # as protocol 2, which torch.save uses, names them
 _ALLOWED = {
@@ -138,19 +138,17 @@ def guard_torch_load(revive: Callable[[Any], Any]) -> None:
         revive: turns the content of one of our checkpoints into what RecBole expects, and returns anything
             else unchanged.
     """
-    original = torch.load
-    if hasattr(original, _GUARDED):
-        return
 
-    @functools.wraps(original)
-    def guarded(f: Any, *args: Any, **kwargs: Any) -> Any:
-        caller = sys._getframe(1).f_globals.get("__name__", "")
-        if not caller.startswith("recbole.") or kwargs.get("weights_only") is not None:
+    def guarded(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def load(f: Any, *args: Any, **kwargs: Any) -> Any:
+            if called_by_recbole() and kwargs.get("weights_only") is None:
+                return load_checkpoint(original, revive, f, *args, **kwargs)
             return original(f, *args, **kwargs)
-        return load_checkpoint(original, revive, f, *args, **kwargs)
 
-    setattr(guarded, _GUARDED, True)
-    torch.load = guarded
+        return load
+
+    wrap(torch, "load", guarded)
 
 
 def _is_archive(file: Any) -> bool:
