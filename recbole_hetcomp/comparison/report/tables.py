@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from recbole_hetcomp.comparison.report.files import COSTS, Results
@@ -41,13 +40,10 @@ def seeds_of(results: Results, own: pd.DataFrame) -> str:
     curves = results.curves
     if curves is None or "best_epoch" not in own or set(own["role"]) & {"teacher", "ensemble"}:
         return seeds  # a teacher's last recorded epoch is its best
-    improving = 0
-    for _, run in own.dropna(subset=["best_epoch"]).iterrows():
-        same = [curves[column] == run[column] for column in ("method", "dataset", "backbone", "seed")]
-        line = curves[np.logical_and.reduce(same)].dropna(subset=["valid"])
-        if not pd.isna(run["dimension"]):
-            line = line[line["dimension"] == run["dimension"]]
-        improving += len(line) > 1 and run["best_epoch"] >= line["epoch"].max()
+    run = ["method", "dataset", "backbone", "dimension", "seed"]
+    validated = curves.dropna(subset=["valid"]).groupby(run, dropna=False)["epoch"].agg(["size", "max"])
+    known = own.merge(validated.reset_index(), on=run)
+    improving = int(((known["size"] > 1) & (known["best_epoch"] >= known["max"])).sum())
     return f"{seeds}, {improving} ↗" if improving else seeds
 
 
