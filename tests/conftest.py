@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -153,6 +154,21 @@ def subprocess_environment() -> dict[str, str]:
     """Environment in which a new Python finds this checkout."""
     path = os.pathsep.join([str(PACKAGE_ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def python(subprocess_environment: dict[str, str], tmp_path: Path) -> Callable[..., str]:
+    """``python(code, *words)``: what code prints in a new Python, in the test's folder; it has to end well."""
+
+    def run(code: str, *words: str) -> str:
+        command = [sys.executable, "-c", code, *words]
+        done = subprocess.run(
+            command, env=subprocess_environment, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
 
 
 @pytest.fixture(params=["cpu", "cuda"])

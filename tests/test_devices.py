@@ -39,15 +39,6 @@ def test_every_new_tensor_is_told_its_device(file):
     assert calls_without_a_device(file) == []
 
 
-def on_no_default_device(function: Any) -> Any:
-    @functools.wraps(function)
-    def called(*args: Any, **kwargs: Any) -> Any:
-        with torch.device("meta"):
-            return function(*args, **kwargs)
-
-    return called
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_trains_without_a_default_device(method, tiny_run, monkeypatch):
     from recbole_hetcomp.recbole_bridge.registry import registered
@@ -55,16 +46,17 @@ def test_a_method_trains_without_a_default_device(method, tiny_run, monkeypatch)
     trainer = registered()[method].trainer
     called = set()
 
-    def seen(name: str, function: Any) -> Any:
+    def on_no_default_device(name: str, function: Any) -> Any:
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             called.add(name)
-            return on_no_default_device(function)(*args, **kwargs)
+            with torch.device("meta"):
+                return function(*args, **kwargs)
 
         return call
 
     for name in ("begin", "before_epoch", "loss"):
-        monkeypatch.setattr(trainer, name, seen(name, getattr(trainer, name)))
+        monkeypatch.setattr(trainer, name, on_no_default_device(name, getattr(trainer, name)))
     run = tiny_run(model=method, epochs=3, result_dir=None)
     assert {"begin", "before_epoch", "loss"} <= called
     assert run.returned["test_result"]["recall@50"] > 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import subprocess
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,19 +17,18 @@ WITH_MODELS = ("metrics", "recbole_bridge", "results", "teachers", "student", "m
 HETCOMP = "assert get_model('HetComp').__name__ == 'HetComp'\n"
 
 
-def python(code: str, environment: dict[str, str], folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def test_the_call_comes_once_when_the_package_is_there(tmp_path, monkeypatch):
+@pytest.fixture
+def packages(tmp_path, monkeypatch):
+    """A folder whose packages can be imported; what waits for one of them is forgotten after the test."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "meta_path", sys.meta_path[:])
-    (tmp_path / "awaited_package").mkdir()
-    (tmp_path / "awaited_package" / "__init__.py").write_text("value = 1")
-    (tmp_path / "awaited_package" / "inner.py").write_text("")
+    return tmp_path
+
+
+def test_the_call_comes_once_when_the_package_is_there(packages):
+    (packages / "awaited_package").mkdir()
+    (packages / "awaited_package" / "__init__.py").write_text("value = 1")
+    (packages / "awaited_package" / "inner.py").write_text("")
     seen = []
     when_imported("awaited_package", lambda: seen.append(vars(sys.modules["awaited_package"]).get("value")))
     assert seen == []
@@ -44,10 +42,8 @@ def test_the_call_comes_once_when_the_package_is_there(tmp_path, monkeypatch):
     del sys.modules["awaited_package"]
 
 
-def test_several_calls_may_wait_for_one_package(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "meta_path", sys.meta_path[:])
-    (tmp_path / "awaited_by_two.py").write_text("")
+def test_several_calls_may_wait_for_one_package(packages):
+    (packages / "awaited_by_two.py").write_text("")
     seen = []
     when_imported("awaited_by_two", lambda: seen.append(1))
     when_imported("awaited_by_two", lambda: seen.append(2))
@@ -56,10 +52,8 @@ def test_several_calls_may_wait_for_one_package(tmp_path, monkeypatch):
     del sys.modules["awaited_by_two"]
 
 
-def test_to_look_for_the_package_is_not_to_import_it(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "meta_path", sys.meta_path[:])
-    (tmp_path / "looked_for.py").write_text("")
+def test_to_look_for_the_package_is_not_to_import_it(packages):
+    (packages / "looked_for.py").write_text("")
     seen = []
     when_imported("looked_for", lambda: seen.append(1))
     assert find_spec("looked_for") is not None
@@ -70,10 +64,8 @@ def test_to_look_for_the_package_is_not_to_import_it(tmp_path, monkeypatch):
     del sys.modules["looked_for"]
 
 
-def test_a_package_that_cannot_be_imported_is_still_waited_for(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "meta_path", sys.meta_path[:])
-    file = tmp_path / "breaks_first.py"
+def test_a_package_that_cannot_be_imported_is_still_waited_for(packages):
+    file = packages / "breaks_first.py"
     file.write_text("raise RuntimeError('broken')")
     seen = []
     when_imported("breaks_first", lambda: seen.append(1))
@@ -86,7 +78,7 @@ def test_a_package_that_cannot_be_imported_is_still_waited_for(tmp_path, monkeyp
     del sys.modules["breaks_first"]
 
 
-def test_the_package_waits_for_recbole(subprocess_environment, tmp_path):
+def test_the_package_waits_for_recbole(python):
     code = (
         "import sys, recbole_hetcomp, recbole_hetcomp.settings, recbole_hetcomp.tune.options\n"
         "assert not {'recbole', 'torch', 'ray'} & set(sys.modules)\n"
@@ -94,15 +86,15 @@ def test_the_package_waits_for_recbole(subprocess_environment, tmp_path):
         "assert not {'recbole', 'ray'} & set(sys.modules)\n"
         "from recbole.utils import get_model\n" + HETCOMP
     )
-    python(code, subprocess_environment, tmp_path)
+    python(code)
 
 
 @pytest.mark.parametrize(
     "module", ["methods.hetcomp", "metrics.lists", "results.table", "student.model", "teachers.cml"]
 )
-def test_any_module_may_be_imported_first(module, subprocess_environment, tmp_path):
+def test_any_module_may_be_imported_first(module, python):
     code = f"import recbole_hetcomp.{module}\nfrom recbole.utils import get_model\n" + HETCOMP
-    python(code, subprocess_environment, tmp_path)
+    python(code)
 
 
 @pytest.mark.parametrize("part", WITH_MODELS)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from recbole_hetcomp import cli
@@ -81,7 +78,7 @@ def test_the_script_names_both_commands(capsys, shell):
         assert f"_{program.upper()}_COMPLETE={shell}_complete" in script
 
 
-def test_completion_waits_for_nothing(subprocess_environment):
+def test_completion_waits_for_nothing(python):
     code = (
         "import os, sys\n"
         "os.environ.update(_HETCOMP_COMPLETE='bash_complete', COMP_WORDS='hetcomp run --model Het', COMP_CWORD='3')\n"
@@ -90,8 +87,4 @@ def test_completion_waits_for_nothing(subprocess_environment):
         "except SystemExit: pass\n"
         "assert not {'recbole', 'torch', 'ray', 'pandas'} & set(sys.modules)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=subprocess_environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "plain,HetComp\n"
+    assert python(code) == "plain,HetComp\n"

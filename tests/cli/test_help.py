@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from recbole_hetcomp import cli
@@ -57,7 +54,7 @@ def test_no_or_an_unknown_command_is_an_error_with_usage(capsys, words):
     assert said.splitlines()[-1].startswith("error: ")
 
 
-def test_no_help_page_imports_recbole(subprocess_environment):
+def test_no_help_page_imports_recbole(python):
     code = (
         "import sys; from recbole_hetcomp import cli\n"
         "pages = [[], *([name] for name in cli.COMMANDS)]\n"
@@ -66,21 +63,15 @@ def test_no_help_page_imports_recbole(subprocess_environment):
         "heavy = {'recbole', 'torch', 'ray'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=subprocess_environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    python(code)
 
 
-def test_the_first_help_page_imports_no_command(subprocess_environment):
+def test_the_first_help_page_imports_no_command(python):
     code = (
         "import sys; from recbole_hetcomp import cli\n"
         "assert cli.main(['--help']) == 0\n"
         "heavy = {'recbole', 'torch', 'ray', 'pandas', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=subprocess_environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert all(f"  {name} " in done.stdout for name in cli.COMMANDS)
+    page = python(code)
+    assert all(f"  {name} " in page for name in cli.COMMANDS)

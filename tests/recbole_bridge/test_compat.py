@@ -55,12 +55,9 @@ def test_applied_twice_is_applied_once():
     assert before == (pd.Series.agg, scipy.sparse.dok_matrix._update, np.float_, sys.modules.get("ray"))
 
 
-def test_recbole_does_not_wait_for_ray(subprocess_environment):
-    import subprocess
-
+def test_recbole_does_not_wait_for_ray(python):
     code = "import sys, recbole_hetcomp, recbole.quick_start; assert 'ray' not in sys.modules; import ray; ray.remote"
-    done = subprocess.run([sys.executable, "-c", code], env=subprocess_environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    python(code)
 
 
 def test_what_recbole_reports_reaches_ray_in_its_own_way(monkeypatch):
