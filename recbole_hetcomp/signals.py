@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 INTERRUPTED, TERMINATED = 130, 143  # exit statuses: 128 and the signal's number
+_TAKEN_BY_RAY = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)]
 
 
 @dataclass
@@ -27,7 +28,7 @@ def ending_in_order() -> Iterator[None]:
     if not _in_main_thread():
         yield
         return
-    with handler_kept():
+    with handlers_kept():
         if not _state.depth:
             _state.terminated = False
         _state.depth += 1
@@ -45,14 +46,16 @@ def take_back() -> None:
 
 
 @contextmanager
-def handler_kept() -> Iterator[None]:
-    """Put back who handles SIGTERM: starting Ray takes it over."""
-    before = signal.getsignal(signal.SIGTERM)
+def handlers_kept() -> Iterator[None]:
+    """Put back who handles signals: starting Ray takes SIGTERM over, and its sweeps keep Ctrl-C for themselves."""
+    before = {number: signal.getsignal(number) for number in _TAKEN_BY_RAY}
     try:
         yield
     finally:
         if _in_main_thread():
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                if handler is not None:  # one that is not Python's
+                    signal.signal(number, handler)
 
 
 def interrupted_status() -> int:

@@ -22,6 +22,7 @@ from recbole_hetcomp.teachers.protocol import Teacher
 from recbole_hetcomp.teachers.recbole_teacher import RecBoleTeacher
 from recbole_hetcomp.teachers.recorder import SnapshotRecorder
 from recbole_hetcomp.trajectories import CorruptTrajectoryError, SnapshotSpool, Trajectory, TrajectoryStore
+from recbole_hetcomp.trajectories.entry import LOCKS
 
 
 class TeacherPool:
@@ -73,7 +74,7 @@ class TeacherPool:
 
     def _turn(self, planned: PlannedTeacher) -> AbstractContextManager:
         """A lock on an entry; the system frees it when its holder ends, however it ends. None on a read-only store."""
-        folder = self.store.root / "locks"
+        folder = self.store.root / LOCKS
         entry = self.store.path(self.data.fingerprint, planned.label, planned.identity)
         if entry.exists() and not os.access(self.store.root, os.W_OK):
             return nullcontext()

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
-import time
 from pathlib import Path
 
+from recbole_hetcomp.trajectories.scratch import Scratch
+
 MANIFEST = "manifest.json"
+LOCKS = "locks"
+"""Of a store: the folder of the locks on what is in it."""
+
 TEMPORARY = ".writing-"
 """Begins the name of a folder that is no entry yet, or none any more."""
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
-_ABANDONED_AFTER_SECONDS = 24 * 3600  # a validation of a teacher that trains may take hours
 
 
 def check_name(label: str, value: str) -> str:
@@ -43,9 +45,9 @@ def entries_of(root: Path, group: str = "*") -> list[Path]:
     return sorted(folder for folder in found if not folder.name.startswith(TEMPORARY))
 
 
-def temporary_beside(entry: Path) -> Path:
+def temporary_beside(entry: Path) -> Scratch:
     """A new empty folder, to be renamed to an entry or filled with one that goes."""
-    return Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{entry.name}-", dir=entry.parent))
+    return Scratch(entry.parent, f"{TEMPORARY}{entry.name}-")
 
 
 def delete(folder: Path) -> None:
@@ -53,21 +55,6 @@ def delete(folder: Path) -> None:
     if folder.is_symlink() or not folder.is_dir():
         folder.unlink(missing_ok=True)
         return
-    doomed = temporary_beside(folder)
-    os.replace(folder, doomed)  # vanishes at once, not file by file
-    shutil.rmtree(doomed)
-
-
-def is_abandoned(folder: Path) -> bool:
-    """Whether nobody has written into a scratch folder for a day: its writer was killed."""
-    try:
-        return time.time() - folder.lstat().st_mtime > _ABANDONED_AFTER_SECONDS
-    except FileNotFoundError:  # its writer has just finished
-        return False
-
-
-def remove_abandoned(folder: Path, pattern: str) -> None:
-    """Delete what writers left who were killed more than a day ago."""
-    for scratch in folder.glob(pattern):
-        if is_abandoned(scratch):
-            shutil.rmtree(scratch, ignore_errors=True)
+    with temporary_beside(folder) as doomed:
+        os.replace(folder, doomed)  # vanishes at once, not file by file
+        shutil.rmtree(doomed)

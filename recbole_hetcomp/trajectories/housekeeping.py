@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recbole_hetcomp.trajectories.entry import TEMPORARY, is_abandoned
-from recbole_hetcomp.trajectories.imported import FOLDER, imported_names, read_imported
+from recbole_hetcomp.trajectories.entry import LOCKS, TEMPORARY
+from recbole_hetcomp.trajectories.imported import FOLDER, imported_names, read_imported, restore_imports
+from recbole_hetcomp.trajectories.scratch import is_abandoned
 from recbole_hetcomp.trajectories.store import TrajectoryStore
 from recbole_hetcomp.trajectories.trajectory import CorruptTrajectoryError
 
@@ -87,7 +88,7 @@ class EntryState:
 
     Attributes:
         folder: the folder.
-        verdict: ``ok``, ``DAMAGED``, or ``LEFT`` by a killed run more than a day ago.
+        verdict: ``ok``, ``DAMAGED``, or ``LEFT`` by a killed run.
         about: its size, or what is wrong with it.
     """
 
@@ -99,11 +100,13 @@ class EntryState:
 def check_store(root: Path | str) -> list[EntryState]:
     """Every entry of a store, read whole, and what killed runs have left, by folder.
 
-    A folder that is no entry and no scratch of a run is damaged: its manifest is gone.
+    A folder that is no entry and no scratch of a run is damaged: its manifest is gone. An import that was killed while
+    it took the place of another one is put into that place first.
     """
+    restore_imports(root)
     found = []
     for folder in sorted(Path(root).glob("*/*")):
-        if folder.parent.name == "locks" or not (folder.is_dir() or folder.is_symlink()):
+        if folder.parent.name == LOCKS or not (folder.is_dir() or folder.is_symlink()):
             continue
         if not (folder.name.startswith(TEMPORARY) or folder.parent.name == "spool"):
             found.append(check_entry(root, folder))

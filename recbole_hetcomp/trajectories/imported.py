@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,14 +32,9 @@ from recbole_hetcomp.files import (
     sync_file,
     write_json,
 )
-from recbole_hetcomp.trajectories.entry import (
-    MANIFEST,
-    TEMPORARY,
-    check_name,
-    entries_of,
-    remove_abandoned,
-    temporary_beside,
-)
+from recbole_hetcomp.locks import Lock
+from recbole_hetcomp.trajectories.entry import LOCKS, MANIFEST, TEMPORARY, check_name, entries_of, temporary_beside
+from recbole_hetcomp.trajectories.scratch import is_abandoned, remove_abandoned
 from recbole_hetcomp.trajectories.trajectory import CorruptTrajectoryError
 
 FOLDER = "imported"
@@ -155,8 +149,10 @@ class ImportWriter:
         self.target = entry_folder(store, name)
         self.name, self.snapshots = name, list(snapshots)
         parent.mkdir(parents=True, exist_ok=True)
+        _restore(self.target)
         remove_abandoned(parent, f"{TEMPORARY}*")
-        self.folder = temporary_beside(self.target)
+        self._scratch = temporary_beside(self.target)
+        self.folder = self._scratch.folder
         self.counts = np.zeros((len(self.snapshots), n_users), dtype=np.int64)
         self._files: list[BinaryIO] = [(self.folder / _lists_file(e)).open("wb") for e in range(len(self.snapshots))]
         self._last = [-1] * len(self.snapshots)
@@ -171,7 +167,7 @@ class ImportWriter:
         """Delete what was not published."""
         for file in self._files:
             file.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._scratch.close()
 
     def append(self, snapshot: int, users: NDArray[np.int64], items: NDArray[np.int64]) -> None:
         """Add lists of some users, later than those before.
@@ -224,17 +220,19 @@ class ImportWriter:
         for name in (*names, MANIFEST):
             sync_file(self.folder / name)
         self.folder.chmod(0o755)
-        known = _find(self.target)
-        if known is not None and known.content != content and not replace:
-            raise FileExistsError(
-                f"{self.target} is there already, and is another ranking; replace it, or name it otherwise"
-            )
-        self._rename()
+        with _changing(self.target):
+            known = _find(self.target)
+            if known is not None and known.content != content and not replace:
+                raise FileExistsError(
+                    f"{self.target} is there already, and is another ranking; replace it, or name it otherwise"
+                )
+            self._rename()
         return read_imported(self.target.parent.parent, self.name)
 
     def _rename(self) -> None:
         if self.target.exists():
-            replace_folder(self.folder, self.target, temporary_beside(self.target))
+            with temporary_beside(self.target) as aside:
+                replace_folder(self.folder, self.target, aside)
         else:
             os.rename(self.folder, self.target)
         sync_directory(self.target.parent)
@@ -257,6 +255,7 @@ def read_imported(store: Path | str, name: str) -> ImportedRankings:
         CorruptTrajectoryError: its manifest is damaged.
     """
     folder = entry_folder(store, name)
+    _restore(folder)
     if not folder.exists():
         raise FileNotFoundError(f"{folder} does not exist")
     try:
@@ -279,6 +278,41 @@ def _find(folder: Path) -> ImportedRankings | None:
     try:
         return read_imported(folder.parent.parent, folder.name)
     except (FileNotFoundError, CorruptTrajectoryError):
+        return None
+
+
+def _changing(target: Path) -> Lock:
+    """One process at a time puts another entry into the place of one."""
+    return Lock(target.parent.parent / LOCKS / f"{FOLDER}-{target.name}.lock", f"import:{target.name}")
+
+
+def restore_imports(store: Path | str) -> None:
+    """Put entries back that killed imports had put aside, or those that were to take their places."""
+    for manifest in sorted((Path(store) / FOLDER).glob(f"{TEMPORARY}*/{MANIFEST}")):
+        name = _name_in(manifest)
+        if name is not None:
+            _restore(entry_folder(store, name))
+
+
+def _restore(target: Path) -> None:
+    if target.exists() or not _whole(target):
+        return
+    with _changing(target):
+        for scratch in [] if target.exists() else _whole(target)[-1:]:
+            os.rename(scratch, target)
+
+
+def _whole(target: Path) -> list[Path]:
+    """Whole entries beside a place that nobody works on any more, the newest last."""
+    found = target.parent.glob(f"{TEMPORARY}{target.name}-*/{MANIFEST}")
+    left = [file for file in found if is_abandoned(file.parent) and _name_in(file) == target.name]
+    return [file.parent for file in sorted(left, key=lambda file: file.stat().st_mtime)]
+
+
+def _name_in(manifest: Path) -> str | None:
+    try:
+        return str(read_json(manifest)["name"])
+    except (OSError, DamagedFileError, KeyError):
         return None
 
 

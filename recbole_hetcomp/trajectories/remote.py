@@ -47,18 +47,16 @@ def fetch(uri: str | None, folder: Path) -> int:
     for entry in sorted(_remote_entries(files, root) - _local_entries(folder)):
         target = folder / entry
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_beside(target)
-        try:
-            copy_files(
-                f"{root}/{entry}", str(temporary), source_filesystem=files, destination_filesystem=LocalFileSystem()
-            )
-            os.rename(temporary, target)
-            copied += 1
-        except OSError:
-            if not target.exists():  # another process of this node was faster otherwise
-                raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        with temporary_beside(target) as temporary:
+            try:
+                copy_files(
+                    f"{root}/{entry}", str(temporary), source_filesystem=files, destination_filesystem=LocalFileSystem()
+                )
+                os.rename(temporary, target)
+                copied += 1
+            except OSError:
+                if not target.exists():  # another process of this node was faster otherwise
+                    raise
     return copied
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,10 +14,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from recbole_hetcomp.files import free_bytes
-from recbole_hetcomp.trajectories.entry import remove_abandoned
 from recbole_hetcomp.trajectories.mapped import map_tensors
+from recbole_hetcomp.trajectories.scratch import Scratch, remove_abandoned
 from recbole_hetcomp.trajectories.snapshots import select_snapshots
 from recbole_hetcomp.trajectories.trajectory import item_dtype, rank_dtype
+
+SPOOL = "spool-"
+"""Begins the name of a folder of rows or lists that are not in order yet."""
 
 
 class SnapshotSpool:
@@ -40,8 +41,9 @@ class SnapshotSpool:
     def __init__(self, directory: Path | str) -> None:
         """Make an empty scratch directory within ``directory``."""
         Path(directory).mkdir(parents=True, exist_ok=True)
-        remove_abandoned(Path(directory), "spool-*")
-        self.directory = Path(tempfile.mkdtemp(prefix="spool-", dir=directory))
+        remove_abandoned(Path(directory), f"{SPOOL}*")
+        self._scratch = Scratch(Path(directory), SPOOL)
+        self.directory = self._scratch.folder
         self.epochs: list[int] = []
         self.scores: list[float] = []
 
@@ -61,7 +63,7 @@ class SnapshotSpool:
 
     def close(self) -> None:
         """Delete the scratch directory; a second call does nothing."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self._scratch.close()
 
     def append(self, epoch: int, score: float, unobserved: Tensor, observed_ranks: Tensor) -> None:
         """Record one validation.

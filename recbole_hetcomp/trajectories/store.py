@@ -17,7 +17,6 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -33,11 +32,11 @@ from recbole_hetcomp.trajectories.entry import (
     check_name,
     delete,
     entries_of,
-    remove_abandoned,
     temporary_beside,
 )
 from recbole_hetcomp.trajectories.imported import FOLDER as IMPORTED_FOLDER
 from recbole_hetcomp.trajectories.mapped import map_tensors
+from recbole_hetcomp.trajectories.scratch import remove_abandoned
 from recbole_hetcomp.trajectories.spool import cannot_store
 from recbole_hetcomp.trajectories.trajectory import CorruptTrajectoryError, Trajectory
 
@@ -161,18 +160,14 @@ class TrajectoryStore:
         }
         _canonical(content)  # refuses what JSON cannot hold before anything is written
         tensors = trajectory.tensors()
-        temporary: Path | None = None
         try:
             entry.parent.mkdir(parents=True, exist_ok=True)
             remove_abandoned(entry.parent, f"{TEMPORARY}{entry.name}-*")
-            temporary = temporary_beside(entry)
-            _write_entry(temporary, tensors, content)
-            self._publish(temporary, entry, fingerprint, name, settings)
+            with temporary_beside(entry) as temporary:
+                _write_entry(temporary, tensors, content)
+                self._publish(temporary, entry, fingerprint, name, settings)
         except (OSError, SafetensorError) as error:
             raise cannot_store(entry, tensors, error) from error
-        finally:
-            if temporary is not None:
-                shutil.rmtree(temporary, ignore_errors=True)
         return entry
 
     def quarantine(self, fingerprint: str, name: str, settings: dict[str, Any]) -> Path | None:

@@ -14,7 +14,7 @@ from recbole_hetcomp.extensions import VARIABLE
 from recbole_hetcomp.extras import require
 from recbole_hetcomp.kept import entry_kept
 from recbole_hetcomp.ray_api import refused_connections
-from recbole_hetcomp.signals import handler_kept
+from recbole_hetcomp.signals import handlers_kept
 
 require("Sweeps and teachers in parallel", "ray", "plotly", "jinja2")
 
@@ -60,7 +60,7 @@ def ray_cluster(address: str | None = None, dashboard: bool = False) -> Iterator
     if address is not None:
         named = os.environ.get(VARIABLE)
         try:
-            with handler_kept():
+            with handlers_kept():
                 ray.init(
                     address=address,
                     log_to_driver=False,
@@ -72,7 +72,7 @@ def ray_cluster(address: str | None = None, dashboard: bool = False) -> Iterator
                 f"RAY_AUTH_TOKEN or ~/.ray/auth_token on every machine (Ray says: {str(error).splitlines()[0][:200]})"
             ) from error
     else:
-        with importable(), on_loopback(), handler_kept():
+        with importable(), on_loopback(), handlers_kept():
             ray.init(
                 address="local",  # Ray would join whatever cluster runs on this machine
                 num_cpus=joblib.cpu_count(),  # those that this process may use: affinity, a container's share

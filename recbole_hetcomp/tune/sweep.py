@@ -11,6 +11,7 @@ from typing import Any
 
 from recbole_hetcomp import ray_api
 from recbole_hetcomp.files import find_json, write_json
+from recbole_hetcomp.signals import handlers_kept
 from recbole_hetcomp.trajectories import remote as mirror
 from recbole_hetcomp.tune.cluster import node_resources, ray_cluster
 from recbole_hetcomp.tune.options import Resources, SweepOptions, check_room, teacher_resources, trial_resources
@@ -146,7 +147,8 @@ def _run_trials(plan: SweepPlan, say: Say) -> tuple[list[Record], Any]:
     else:
         tuner = _new_tuner(plan, trainable, keeper, storage, name, api)
     started = time.monotonic()
-    grid = tuner.fit()
+    with handlers_kept():
+        grid = tuner.fit()
     records = keeper.records
     budget = plan.options.time_budget
     if budget is not None and time.monotonic() - started >= budget:

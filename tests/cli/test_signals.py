@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from recbole_hetcomp.signals import ending_in_order, interrupted_status, take_back
+from recbole_hetcomp.signals import ending_in_order, handlers_kept, interrupted_status, take_back
 
 RUN = "import sys; from recbole_hetcomp.cli import main; sys.exit(main())"
 SLOW = ["run", "--teachers=[BPR]", "--epochs=5000", "--show_progress=False"]
@@ -71,6 +71,14 @@ def test_the_outer_of_two_contexts_outlasts_the_inner_one():
     assert signal.getsignal(signal.SIGTERM) is before
     take_back()
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_that_is_taken_over_meanwhile_is_given_back(number):
+    before = signal.getsignal(number)
+    with handlers_kept():
+        signal.signal(number, signal.SIG_IGN)  # as a sweep of Ray's does, with a handler that swallows the next one
+    assert signal.getsignal(number) == before
 
 
 def test_the_status_is_of_the_signal_that_ended_the_context():

@@ -39,10 +39,17 @@ def test_of_a_link_only_the_link_goes(tmp_path):
 
 def test_scratch_of_a_teacher_that_trains_slowly_is_not_what_a_killed_run_left(tmp_path):
     with SnapshotSpool(tmp_path / "spool") as spool:
-        for hours, verdicts in ((2, []), (23, []), (25, ["LEFT"])):
-            made_at = time.time() - hours * 3600
-            os.utime(spool.directory, (made_at, made_at))
-            assert [state.verdict for state in check_store(tmp_path)] == verdicts
+        os.utime(spool.directory, (0, 0))
+        assert check_store(tmp_path) == []
+
+
+def test_scratch_of_another_machine_is_left_alone_for_a_day(tmp_path):
+    folder = tmp_path / "spool" / "spool-anothermachine-x"
+    folder.mkdir(parents=True)
+    for hours, verdicts in ((2, []), (23, []), (25, ["LEFT"])):
+        made_at = time.time() - hours * 3600
+        os.utime(folder, (made_at, made_at))
+        assert [state.verdict for state in check_store(tmp_path)] == verdicts
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "a/b", "a b", "-x"])

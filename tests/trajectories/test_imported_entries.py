@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 from recbole_hetcomp.trajectories import CorruptTrajectoryError, TrajectoryStore
+from recbole_hetcomp.trajectories.housekeeping import check_store
 from recbole_hetcomp.trajectories.imported import ImportWriter, imported_names, read_imported
 
 
@@ -42,6 +46,34 @@ def test_the_same_again_is_no_conflict_and_another_one_is(tmp_path):
     assert read_imported(tmp_path, "llm").content == first.content
     assert write(tmp_path, items=(1, 3, 2), replace=True).content != first.content
     assert imported_names(tmp_path) == ["llm"]
+
+
+KILLED = """
+import os, sys
+import numpy as np
+from recbole_hetcomp.trajectories.imported import ImportWriter
+with ImportWriter(sys.argv[1], "llm", 4, [0]) as writer:
+    writer.append(0, np.array([1]), np.array([1]))
+    os.rename = lambda *names: os._exit(9)  # the old entry is aside, the new one not yet there
+    writer.publish({"data": {"dataset": "d"}}, True)
+"""
+
+
+@pytest.mark.parametrize("then", [lambda store: read_imported(store, "llm"), check_store], ids=["read", "check"])
+def test_an_import_killed_while_it_takes_another_ones_place_leaves_a_whole_entry(
+    tmp_path, then, subprocess_environment
+):
+    write(tmp_path)
+    write(tmp_path, "llm-2")
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], env=subprocess_environment, check=False)
+    assert ended.returncode == 9
+    assert imported_names(tmp_path) == ["llm-2"]
+    then(tmp_path)
+    entry = read_imported(tmp_path, "llm")
+    entry.verify()
+    assert entry.snapshots == [0]
+    assert write(tmp_path, replace=True).snapshots == [0, 5]
+    assert sorted(path.name for path in (tmp_path / "imported").iterdir()) == ["llm", "llm-2"]
 
 
 @pytest.mark.parametrize("name", ["lists-0.int32", "lists-1.int32", "offsets.npy"])

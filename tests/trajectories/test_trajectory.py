@@ -534,7 +534,7 @@ def test_a_full_disk_reported_by_safetensors_is_an_oserror(tmp_path: Path, monke
     assert files_below(tmp_path) == []
 
 
-def test_what_a_killed_writer_left_is_never_read_and_goes_after_a_day(tmp_path: Path) -> None:
+def test_what_a_killed_writer_left_is_never_read_and_from_another_machine_goes_after_a_day(tmp_path: Path) -> None:
     store = TrajectoryStore(tmp_path)
     entry = store.path(*ENTRY)
     old, young = (entry.parent / f".writing-{entry.name}-{name}" for name in ("old", "young"))

@@ -5,7 +5,6 @@ Rows are dealt into buckets of neighbouring users on disk, then each bucket is s
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,8 @@ from numpy.typing import NDArray
 from recbole_hetcomp.core import Ragged
 from recbole_hetcomp.data.rankings.mismatches import Mismatches
 from recbole_hetcomp.data.rankings.reading import RankingTable, Rows
+from recbole_hetcomp.trajectories.scratch import Scratch, remove_abandoned
+from recbole_hetcomp.trajectories.spool import SPOOL
 
 BUCKETS = 256
 _MOST_SNAPSHOTS = 1000
@@ -76,7 +77,8 @@ class GroupedTable:
         self.snapshots: list[int] = []
         self.by = "rank"
         self.scratch.mkdir(parents=True, exist_ok=True)
-        self._folder = tempfile.TemporaryDirectory(prefix="spool-", dir=self.scratch)
+        remove_abandoned(self.scratch, f"{SPOOL}*")
+        self._scratch = Scratch(self.scratch, SPOOL)
         self._open = [self._file(bucket).open("wb") for bucket in range(self.n_buckets)]
 
     def __enter__(self) -> GroupedTable:
@@ -89,7 +91,7 @@ class GroupedTable:
         """Delete the buckets."""
         for file in self._open:
             file.close()
-        self._folder.cleanup()
+        self._scratch.close()
 
     def deal(self, table: RankingTable) -> None:
         """Read a table into the buckets.
@@ -204,7 +206,7 @@ class GroupedTable:
         return [f"user {user}, item {item}" for user, item in pairs]
 
     def _file(self, bucket: int) -> Path:
-        return Path(self._folder.name) / f"bucket-{bucket}"
+        return self._scratch.folder / f"bucket-{bucket}"
 
 
 def _empty(column: pa.Array) -> NDArray[np.bool_]:
