@@ -51,6 +51,7 @@ from recbole_hetcomp.metrics.lists import evaluating_lists
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
 from recbole_hetcomp.recbole_bridge.config import settings_for
 from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
+from recbole_hetcomp.recbole_bridge.own_data import made_model
 from recbole_hetcomp.student.trainer import DistillingTrainer
 from recbole_hetcomp.teachers.ensemble import TeacherEnsembleTrainer
 from recbole_hetcomp.teachers.knowledge import gather_knowledge
@@ -115,7 +116,7 @@ class RunningCell:
 
     def _untrained(self, config: Config) -> Any:
         """A model of a teacher's size: the store keeps lists, and what a model costs to serve is not in its weights."""
-        model = get_model(config["model"])(config, self.train._dataset).to(self.config["device"])
+        model, _ = made_model(config, self.train._dataset)
         if model.type == ModelType.TRADITIONAL:  # its size is in what it has fitted
             for batch in self.train:
                 model.calculate_loss(batch.to(self.config["device"]))

@@ -15,7 +15,8 @@ from typing import Any
 
 from recbole_hetcomp.comparison.plan import BenchmarkPlan, Entry
 from recbole_hetcomp.comparison.trials import nearest, trial_settings
-from recbole_hetcomp.recbole_bridge.source import outside_code
+from recbole_hetcomp.recbole_bridge.registry import imported, is_model
+from recbole_hetcomp.recbole_bridge.source import code_of, outside_code
 from recbole_hetcomp.settings import IMPORTED, from_outside
 from recbole_hetcomp.teachers.protocol import outside_teacher
 from recbole_hetcomp.tune.space import merged
@@ -273,5 +274,9 @@ class Grid:
         for name in filter(from_outside, teachers):
             if name.startswith(IMPORTED) and self.plan.store_dir is None:
                 raise ValueError(f"teachers.models names {name!r}: give store_dir, the store that it was imported into")
-            code[name] = outside_teacher(name, {}, self.plan.store_dir or "", tried=False).code
+            code[name] = (
+                code_of(imported(name))
+                if is_model(name)
+                else outside_teacher(name, {}, self.plan.store_dir or "", tried=False).code
+            )
         return hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()[:8] if code else ""

@@ -16,14 +16,20 @@ from recbole.utils.argument_list import dataset_arguments, evaluation_arguments,
 from recbole_hetcomp.declared import Settings, closest, convert, default, did_you_mean, field_types, suggestion
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden, data_root, is_plain, is_reviving
 from recbole_hetcomp.recbole_bridge.identity import place_keys
+from recbole_hetcomp.recbole_bridge.own_data import own_settings
 from recbole_hetcomp.recbole_bridge.property_files import read_preset, read_properties, recbole_defaults
 from recbole_hetcomp.recbole_bridge.recbole_settings import check_model_settings, recbole_setting
 from recbole_hetcomp.recbole_bridge.registry import (
     TEACHER,
+    is_model,
     may_be_taught,
+    may_teach,
     model_defaults,
+    model_named,
     models_of_role,
     teacher_defaults,
+    teaching_models,
+    why_not,
 )
 from recbole_hetcomp.recbole_bridge.source import outside_code
 from recbole_hetcomp.settings import HetCompSettings, Run, Student, Training, from_outside, score_elements
@@ -93,17 +99,16 @@ def checked_settings(config: Config, method: type[Settings] | None = None) -> He
 
 
 def _check_teachers(settings: HetCompSettings) -> None:
-    known = models_of_role(TEACHER)
     for name in settings.teachers:
-        if not from_outside(name) and name not in known:
-            raise ValueError(f"unknown teacher {name!r}{_kind_of(name)}{did_you_mean(name, known)}")
+        if not from_outside(name) and not may_teach(name):
+            raise ValueError(f"unknown teacher {name!r}{why_not(name) or did_you_mean(name, teaching_models())}")
     for name, given in settings.teacher_config.items():
         if name not in settings.teachers:
-            if not from_outside(name) and name not in known:
+            if not from_outside(name) and not may_teach(name):
                 raise ValueError(f"teacher_config names {name!r}{did_you_mean(name, settings.teachers)}")
             logging.getLogger().warning(f"teacher_config names {name}, which is no teacher of this run")
-        elif not from_outside(name):
-            _check_nested(f"teacher_config for {name}", name, given)
+        elif is_model(name):
+            _check_nested(f"teacher_config for {name}", model_named(name), given)
 
 
 def _kind_of(name: str) -> str:
@@ -265,6 +270,7 @@ def companion_config(config: Config, name: str, given: Mapping[str, Any], defaul
     if root is not None:
         kept["data_path"] = root
     with command_line_hidden():
+        kept |= own_settings(config, name, {**defaults, **given})
         made = Config(model=name, dataset=config["dataset"], config_dict={**kept, **defaults, **given})
     known = sorted(set(made.internal_config_dict) | set(defaults) | set(kept))
     for key in given:
@@ -284,7 +290,8 @@ def companion_config(config: Config, name: str, given: Mapping[str, Any], defaul
 
 def teacher_config(config: Config, settings: HetCompSettings, name: str) -> Config:
     """Config with which a teacher of the run trains: properties/model/<name>.yaml, then ``teacher_config[name]``."""
-    return companion_config(config, name, settings.teacher_config.get(name, {}), teacher_defaults(name))
+    model = model_named(name)
+    return companion_config(config, model, settings.teacher_config.get(name, {}), teacher_defaults(model))
 
 
 def no_kd_config(config: Config, settings: HetCompSettings) -> Config:

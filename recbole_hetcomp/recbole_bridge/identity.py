@@ -12,6 +12,7 @@ from recbole.config import Config
 from recbole.utils.argument_list import dataset_arguments
 
 from recbole_hetcomp.recbole_bridge.checkpoint import is_plain
+from recbole_hetcomp.recbole_bridge.own_data import own_files
 from recbole_hetcomp.recbole_bridge.source import contents_of_files, outside_code
 from recbole_hetcomp.settings import HetCompSettings
 
@@ -62,7 +63,13 @@ def training_identity(config: Config) -> dict[str, Any]:
         if (key not in skipped and is_plain(value) and not key.endswith("neg_sample_args"))
         or key == "train_neg_sample_args"
     }
-    return {**found, **_unusual(config), **_from_outside(config, found)}
+    return {**found, **_unusual(config), **_from_outside(config, found), **_own_data(config)}
+
+
+def _own_data(config: Config) -> dict[str, Any]:
+    """What a model that is no general recommender reads besides the run's data: columns, and files as they are."""
+    files = own_files(config)
+    return {"load_col": config["load_col"], "data_files": files} if files else {}
 
 
 def _unusual(config: Config) -> dict[str, Any]:

@@ -19,6 +19,9 @@ SCORES_AT_ONCE = 1 << 24  # scores of a block of users where no memory budget is
 PAIRS_AT_ONCE = 1 << 13
 PAIRS_AT_ONCE_ON_GPU = 1 << 16
 
+OWN_SCORES = "scores_of_all_items"
+"""Attribute of a model that is asked in a way of its own: users, int64 [B] → scores of all items, float [B, I]."""
+
 # RecBole models whose predict() ends in a sigmoid that is a function call, not a module.
 _SIGMOID_PREDICT = (NNCF, NAIS, FISM)
 
@@ -67,14 +70,17 @@ def all_item_scores(model: Any, users: Tensor, n_items: int) -> Tensor:
     [0, 1], where no softmax could be sharp.
 
     Args:
-        model: a RecBole general recommender.
+        model: a RecBole general recommender, or one that has :data:`OWN_SCORES`.
         users: user ids, int64 [B].
         n_items: I, with the padding item.
 
     Returns:
         Scores, float [B, I].
     """
-    with _without_sigmoid(model):
+    own = getattr(model, OWN_SCORES, None)
+    if own is not None:
+        return own(users)
+    with without_sigmoid(model):
         try:
             scores = model.full_sort_predict(Interaction({model.USER_ID: users}))
         except NotImplementedError:
@@ -109,7 +115,7 @@ def pair_scores(model: Any, users: Tensor, items: Tensor) -> Tensor:
     Returns:
         Scores, float [n].
     """
-    with _without_sigmoid(model):
+    with without_sigmoid(model):
         return _predicted(model, users, items)
 
 
@@ -127,7 +133,7 @@ def _predicted(model: Any, users: Tensor, items: Tensor) -> Tensor:
     return scores
 
 
-class _without_sigmoid:
+class without_sigmoid:
     """While open, a model's ``sigmoid`` module (NeuMF, DMF) passes its input through."""
 
     def __init__(self, model: nn.Module) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from recbole.config import Config
-from recbole.model.abstract_recommender import AbstractRecommender
 
 from recbole_hetcomp.data.interactions import Interactions
+from recbole_hetcomp.recbole_bridge.registry import imported, is_model
 from recbole_hetcomp.recbole_bridge.source import code_of, contents_of_files
-from recbole_hetcomp.settings import IMPORTED, HetCompSettings, from_outside
+from recbole_hetcomp.settings import IMPORTED, HetCompSettings
 from recbole_hetcomp.teachers.imported_teacher import ImportedTeacher
 from recbole_hetcomp.teachers.recorder import SnapshotRecorder
 from recbole_hetcomp.trajectories import Trajectory
@@ -62,14 +61,9 @@ class OutsideTeacher:
             tried: False where only its code is asked for.
 
         Raises:
-            ValueError: there is no such class, it has no ``teach``, it is a RecBole model, or refuses its settings.
+            ValueError: there is no such class, it has no ``teach``, or refuses its settings.
         """
-        kind = _imported(path)
-        if isinstance(kind, type) and issubclass(kind, AbstractRecommender):
-            raise ValueError(
-                f"teacher {path!r} is a RecBole model: register it (recbole_hetcomp.register_model) and name it "
-                f"{kind.__name__!r}"
-            )
+        kind = imported(path)
         if not callable(getattr(kind, "teach", None)):
             raise ValueError(f"teacher {path!r} has no method teach(interactions, recorder)")
         try:
@@ -110,7 +104,7 @@ class OutsideTeacher:
 
     def make(self) -> Teacher:
         """The teacher, untaught."""
-        return _imported(self.path)(**self.settings)
+        return imported(self.path)(**self.settings)
 
 
 def outside_teacher(
@@ -135,13 +129,5 @@ def outside_teachers(settings: HetCompSettings) -> dict[str, OutsideTeacher | Im
     return {
         name: outside_teacher(name, settings.teacher_config.get(name, {}), settings.store_dir)
         for name in settings.teachers
-        if from_outside(name)
+        if not is_model(name)
     }
-
-
-def _imported(path: str) -> Any:
-    module, _, name = path.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"teacher {path!r} cannot be imported: {error}") from error

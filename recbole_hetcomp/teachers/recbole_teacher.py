@@ -11,12 +11,13 @@ import recbole.data.utils
 import torch
 from recbole.config import Config
 from recbole.sampler import RepeatableSampler, Sampler
-from recbole.utils import ModelType, get_model, get_trainer
+from recbole.utils import ModelType, get_trainer
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.metrics.lists import evaluating_lists
+from recbole_hetcomp.recbole_bridge.own_data import made_model
 from recbole_hetcomp.teachers.planned import PlannedTeacher
 from recbole_hetcomp.teachers.recorder import SnapshotRecorder
 from recbole_hetcomp.trajectories import Trajectory
@@ -50,10 +51,10 @@ class RecBoleTeacher:
     def teach(self, interactions: Interactions, recorder: SnapshotRecorder) -> Trajectory:
         """Train the model and record it."""
         config, title, metric = self.config, self.planned.title, self.config["valid_metric"]
-        model = get_model(config["model"])(config, self.train).to(config["device"])
+        model, loader = made_model(config, self.train)
         trainer = evaluating_lists(get_trainer(config["MODEL_TYPE"], config["model"]))(config, model)
         self._own_tensorboard(trainer)
-        loader = self._train_loader()
+        loader = loader or self._train_loader()
         trainer.recorder = recorder
         with tqdm(
             total=trainer.epochs,

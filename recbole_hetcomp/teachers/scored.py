@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from recbole.utils import get_model
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from recbole_hetcomp.data.rankings.grouping import Ids
 from recbole_hetcomp.data.rankings.mismatches import Mismatches
 from recbole_hetcomp.recbole_bridge.checkpoint import revive
+from recbole_hetcomp.recbole_bridge.own_data import made_model
 from recbole_hetcomp.recbole_bridge.restricted_pickle import load_checkpoint
 from recbole_hetcomp.teachers.importing import TargetData
 from recbole_hetcomp.teachers.recorder import Scores, model_scores
@@ -238,7 +238,7 @@ class _Opened:
         content = self._content(file)
         config = content["config"]
         config["device"] = self.target.config["device"]
-        model = get_model(config["model"])(config, self.target.train).to(config["device"])
+        model, _ = made_model(config, self.target.train)
         try:
             model.load_state_dict(content["state_dict"])
         except RuntimeError as error:

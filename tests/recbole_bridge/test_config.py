@@ -114,7 +114,7 @@ def test_a_preset_reaches_the_ensemble_too():
 BAD_SETTINGS = [
     ({"teachers": ["BPR", "LightGNC"]}, ("LightGNC", "LightGCN")),
     ({"teachers": ["HetComp"]}, ("'HetComp'", "Allowed", "BPR")),
-    ({"teachers": ["SASRec"]}, ("'SASRec'", "Allowed")),
+    ({"teachers": ["S3Rec"]}, ("'S3Rec'", "pretraining")),
     ({"teachers": []}, ("teachers is empty",)),
     ({"teachers": ["BPR", "BPR"]}, ("twice", "BPR")),
     ({"teachers": ["BPR", 3]}, ("teachers", "3")),

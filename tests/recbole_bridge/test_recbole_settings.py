@@ -141,8 +141,10 @@ def test_a_shared_config_may_name_teachers_of_other_runs(caplog):
 
 
 def test_what_cannot_teach_says_what_it_is():
-    with pytest.raises(ValueError, match="'SASRec': it is a sequential model"):
-        made("HetComp", teachers=["SASRec"])
+    with pytest.raises(ValueError, match="'KSR': it wants files of pretrained vectors"):
+        made("HetComp", teachers=["KSR"])
+    with pytest.raises(ValueError, match="unknown teacher 'SASrec'; did you mean 'SASRec'"):
+        made("HetComp", teachers=["SASrec"])
     with pytest.raises(ValueError, match="'FM': it is a context model"):
         made("HetComp", student_backbone="FM")
 

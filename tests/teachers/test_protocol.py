@@ -112,7 +112,6 @@ def test_what_is_no_trajectory_is_refused_and_nothing_is_stored(tmp_path):
         ("outside_teachers.Nobody", {}, "cannot be imported"),
         ("no_such_package.Teacher", {}, "cannot be imported: No module named"),
         ("outside_teachers.number", {}, "has no method teach"),
-        ("outside_teachers.Model", {}, "is a RecBole model: register it"),
         ("outside_teachers.Counts", {"nois": 1.0}, "unexpected keyword argument 'nois'"),
         ("outside_teachers.Counts", {"noise": object()}, "plain values are needed"),
     ],
