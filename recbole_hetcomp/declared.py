@@ -315,4 +315,4 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
     """The closest known name, and all of them."""
-    return f"{suggestion(name, known)} Allowed: {', '.join(known)}."
+    return f"{suggestion(name, known) or '.'} Allowed: {', '.join(known)}."

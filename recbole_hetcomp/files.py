@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -11,7 +12,8 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,27 @@ def properties_dir() -> Path:
     )
 
 
+@contextmanager
+def naming(place: Path | str) -> Iterator[None]:
+    """Errors of reading and writing inside name the file or folder, where they name none.
+
+    Raises:
+        OSError: one of them.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or (error.errno is not None and not says_no_more(error)):
+            raise
+        number = errno.EIO if error.errno is None else error.errno  # NumPy gives none
+        raise OSError(number, os.strerror(number), str(place)) from error
+
+
+def says_no_more(error: OSError) -> bool:
+    """Whether the system's words are all that an error says."""
+    return error.errno is not None and error.strerror == os.strerror(error.errno)
+
+
 def write_whole(target: Path, write: Callable[[Path], Any]) -> None:
     """Write a file under a temporary name beside it and rename it: the old one or the whole new one is there.
 
@@ -62,7 +85,8 @@ def write_whole(target: Path, write: Callable[[Path], Any]) -> None:
     os.close(handle)
     temporary = Path(name)
     try:
-        write(temporary)
+        with naming(target):
+            write(temporary)
         temporary.chmod(0o644)
         os.replace(temporary, target)
     except BaseException:

@@ -25,6 +25,7 @@ LAYERS = (
     "declared",
     "settings",
     "files",
+    "file_errors",
     "locks",
     "core",
     "trajectories",

@@ -14,6 +14,7 @@ kinds than those named here are mistakes of the program: Python prints their tra
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ import yaml
 
 from recbole_hetcomp.cli.overrides import joined
 from recbole_hetcomp.extensions import ExtensionError, place_in_extension
+from recbole_hetcomp.file_errors import in_words
 from recbole_hetcomp.signals import ending_in_order, interrupted_status
 
 DONE, FAILED, WRONG_CALL = 0, 1, 2
@@ -68,7 +70,7 @@ def guarded(command: click.Command, program: str, argv: Sequence[str] | None) ->
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        with ending_in_order():
+        with ending_in_order(), _lost_lines_said_once():
             return command.main(words, prog_name=program, standalone_mode=False) or DONE
     except (click.Abort, KeyboardInterrupt):
         print("\ninterrupted: what is finished is kept, the same command goes on", file=sys.stderr)
@@ -85,6 +87,27 @@ def guarded(command: click.Command, program: str, argv: Sequence[str] | None) ->
         return _say(_text(error) + place_in_extension(error), words, FAILED)
 
 
+@contextmanager
+def _lost_lines_said_once() -> Iterator[None]:
+    """A log that cannot be written (a full disk) is told of in one line, not in a traceback a line."""
+    before = logging.Handler.handleError
+    lost: list[OSError] = []
+
+    def say(handler: logging.Handler, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            before(handler, record)
+        elif not lost:
+            lost.append(error)
+            print(f"the log in {getattr(handler, 'baseFilename', 'its file')} loses lines: {error}", file=sys.stderr)
+
+    logging.Handler.handleError = say  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        logging.Handler.handleError = before  # type: ignore[method-assign]
+
+
 def _failures() -> tuple[type[Exception], ...]:
     from recbole_hetcomp.trajectories import CorruptTrajectoryError
 
@@ -99,4 +122,6 @@ def _say(message: str, words: Sequence[str], status: int) -> int:
 
 
 def _text(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return in_words(error)
     return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)

@@ -13,6 +13,7 @@ from recbole_hetcomp.cli.errors import DONE, WrongCall, checking
 from recbole_hetcomp.data.prepare import pipeline
 from recbole_hetcomp.data.prepare.filters import Filters
 from recbole_hetcomp.data.prepare.layout import READING_OPTIONS, Layout, format_named, format_names
+from recbole_hetcomp.file_errors import in_words
 
 _LAYOUT, _FILTERS = Layout(), Filters()  # the defaults
 _KEEPING = ("threshold", "min_user", "min_item", "k_core")
@@ -122,7 +123,7 @@ def prepare(
     try:
         prepared = pipeline.prepare(input, output, name, layout, filters, split, seed, overwrite)
     except (FileNotFoundError, FileExistsError) as error:
-        raise WrongCall(str(error)) from error
+        raise WrongCall(in_words(error)) from error
     click.echo(prepared)
     file = shlex.quote(str(prepared.config_file))
     click.echo(f"use it: run_recbole --model=HetComp --dataset={name} --config_files={file}")

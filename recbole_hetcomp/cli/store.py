@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from recbole_hetcomp.cli import options
-from recbole_hetcomp.cli.errors import DONE, FAILED
+from recbole_hetcomp.cli.errors import DONE, FAILED, checking
 from recbole_hetcomp.settings import Teachers
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def store(store_dir: str, repair: bool) -> int:
     from recbole_hetcomp.trajectories.entry import delete
     from recbole_hetcomp.trajectories.housekeeping import check_store
 
-    found = check_store(store_dir)
+    with checking():
+        found = check_store(store_dir)
     bad = say_states(found)
     if not found:
         click.echo(f"{store_dir} holds no teachers yet: a run, or hetcomp teachers, puts them there")

@@ -27,7 +27,8 @@ def list_teachers(store_dir: str) -> int:
     """List the teachers in the store, the oldest first: data, snapshots, quality, size, age."""
     from recbole_hetcomp.trajectories.housekeeping import stored_teachers
 
-    entries = stored_teachers(store_dir)
+    with checking():
+        entries = stored_teachers(store_dir)
     for entry in entries:
         click.echo(f"{entry.name:<32} {_size(entry.bytes):>9} {_age(entry.made):>8}  {_summary(entry)}")
     click.echo(f"{len(entries)} teachers, {_size(sum(entry.bytes for entry in entries))} in {store_dir}")
@@ -60,6 +61,8 @@ def verify(entry: Sequence[str], store_dir: str) -> int:
     with checking():
         entries = stored_teachers(store_dir)
         chosen = [find(entries, name) for name in entry] or entries
+    if not chosen:
+        click.echo(f"{store_dir} holds no teachers yet: a run, or hetcomp teachers, puts them there")
     return FAILED if say_states([check_entry(store_dir, one.folder) for one in chosen]) else DONE
 
 

@@ -151,7 +151,7 @@ def _check_models(plan: BenchmarkPlan) -> None:
 def _check_name(name: str, known: Iterable[str], where: str) -> None:
     known = list(known)
     if name not in known:
-        raise ValueError(f"{where} names {name!r}{suggestion(name, known)} Allowed: {', '.join(known)}.")
+        raise ValueError(f"{where} names {name!r}{suggestion(name, known) or '.'} Allowed: {', '.join(known)}.")
 
 
 def _fingerprint(config: Config) -> str:

@@ -14,6 +14,7 @@ from recbole.utils import get_model
 from recbole.utils.argument_list import dataset_arguments, evaluation_arguments, general_arguments
 
 from recbole_hetcomp.declared import Settings, closest, convert, default, did_you_mean, field_types, suggestion
+from recbole_hetcomp.file_errors import check_folder
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden, data_root, is_plain, is_reviving
 from recbole_hetcomp.recbole_bridge.identity import place_keys
 from recbole_hetcomp.recbole_bridge.own_data import own_settings
@@ -92,6 +93,10 @@ def checked_settings(config: Config, method: type[Settings] | None = None) -> He
     if method is not None:
         method.read(config)
     settings = run_settings(config)
+    if not is_reviving():
+        for name in ("store_dir", "result_dir", "checkpoint_dir"):
+            if config[name] is not None:
+                check_folder(name, config[name])
     if not is_reviving():  # a saved student needs its teachers' code no more
         _check_teachers(settings)
     _check_student_config(config, settings)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -274,10 +275,18 @@ def _keep_training(dataset: Any, train: Any, users: NDArray[np.int64], items: ND
     frame = dataset.inter_feat
     if time in frame:
         frame = frame.sort_values(time, kind="stable")
-    wanted = pd.Series(
-        users[np.asarray(train.inter_feat[train.uid_field])] * dataset.item_num
-        + items[np.asarray(train.inter_feat[train.iid_field])]
-    ).value_counts()
+    their_users = users[np.asarray(train.inter_feat[train.uid_field])]
+    their_items = items[np.asarray(train.inter_feat[train.iid_field])]
+    if isinstance(dataset, KnowledgeBasedDataset):  # it drops items without an entity, and who has no others
+        known = (their_users > 0) & (their_items > 0)
+        their_users, their_items = their_users[known], their_items[known]
+        if not known.all():
+            logging.getLogger().warning(
+                f"{dataset.config['model']}: {(items[1:] == 0).sum()} of {len(items) - 1} items have no entity in the "
+                f"knowledge graph; it learns nothing of them and never lists them ({(~known).sum()} of {len(known)} "
+                "training interactions)"
+            )
+    wanted = pd.Series(their_users * dataset.item_num + their_items).value_counts()
     pairs = frame[uid].astype("int64") * dataset.item_num + frame[iid].astype("int64")
     kept = frame[pairs.groupby(pairs).cumcount().to_numpy() < pairs.map(wanted).fillna(0).to_numpy()]
     if len(kept) < wanted.sum():

@@ -152,11 +152,12 @@ def model_defaults(name: str) -> dict[str, Any]:
 
 def general_models() -> list[str]:
     """Names of all general recommenders that RecBole knows now, the plugin's among them."""
-    return sorted(
-        name
-        for name, value in vars(general_recommender).items()
-        if isinstance(value, type) and getattr(value, "type", None) in (ModelType.GENERAL, ModelType.TRADITIONAL)
-    )
+    return sorted(name for name in vars(general_recommender) if _is_general(name))
+
+
+def _is_general(name: str) -> bool:
+    kind = vars(general_recommender).get(name)
+    return isinstance(kind, type) and getattr(kind, "type", None) in (ModelType.GENERAL, ModelType.TRADITIONAL)
 
 
 def is_model(name: str) -> bool:
@@ -204,7 +205,7 @@ def may_teach(name: str) -> bool:
     >>> may_teach("BPR"), may_teach("SASRec"), may_teach("FM"), may_teach("HetComp"), may_teach("NoSuch")
     (True, True, True, False, False)
     """
-    if name in vars(general_recommender):
+    if _is_general(name):
         return _role(name) == TEACHER
     return name not in _CANNOT_TEACH and _type_of(name) in _TEACHING_TYPES
 
@@ -269,8 +270,7 @@ def may_be_taught(name: str) -> bool:
     >>> may_be_taught("BPR"), may_be_taught("EASE"), may_be_taught("Random")
     (True, False, False)
     """
-    kind = vars(general_recommender).get(name)
-    return kind is not None and _role(name) == TEACHER and kind.type != ModelType.TRADITIONAL
+    return _is_general(name) and _role(name) == TEACHER and _type_of(name) != ModelType.TRADITIONAL
 
 
 def role_in_words(name: str) -> str:
@@ -279,7 +279,7 @@ def role_in_words(name: str) -> str:
     >>> role_in_words("EASE"), role_in_words("BPR")
     ('may teach', 'may teach, may be taught')
     """
-    if name not in vars(general_recommender):
+    if not _is_general(name):
         kind = _type_of(name)
         return "may teach" if kind is None else f"{kind.name.lower()}, may teach"
     words = {STUDENT: "is a way to teach: --model", LISTS: "learns nothing", TEACHER: "may teach"}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from recbole_hetcomp.file_errors import check_folder
 from recbole_hetcomp.trajectories.entry import LOCKS, TEMPORARY
 from recbole_hetcomp.trajectories.imported import FOLDER, imported_names, read_imported, restore_imports
 from recbole_hetcomp.trajectories.scratch import is_abandoned
@@ -34,7 +35,12 @@ class StoredTeacher:
 
 
 def stored_teachers(root: Path | str) -> list[StoredTeacher]:
-    """All entries of a store, the oldest first."""
+    """All entries of a store, the oldest first.
+
+    Raises:
+        ValueError: a file, or a link to nothing, is where the store should be.
+    """
+    check_folder("store_dir", str(root))
     found = [_entry(folder.name, folder, False) for folder in TrajectoryStore(root).entries()]
     found += [_entry(f"import:{name}", Path(root) / FOLDER / name, True) for name in imported_names(root)]
     return sorted(found, key=lambda entry: (entry.made, entry.name))
@@ -103,6 +109,7 @@ def check_store(root: Path | str) -> list[EntryState]:
     A folder that is no entry and no scratch of a run is damaged: its manifest is gone. An import that was killed while
     it took the place of another one is put into that place first.
     """
+    check_folder("store_dir", str(root))
     restore_imports(root)
     found = []
     for folder in sorted(Path(root).glob("*/*")):

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from recbole_hetcomp.files import (
     DamagedFileError,
+    naming,
     read_json,
     replace_folder,
     sha256_of,
@@ -165,9 +166,14 @@ class ImportWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Delete what was not published."""
-        for file in self._files:
-            file.close()
-        self._scratch.close()
+        try:
+            for file in self._files:
+                file.close()
+        except OSError:  # no room for the rest of what is deleted now
+            if kind is None:
+                raise
+        finally:
+            self._scratch.close()
 
     def append(self, snapshot: int, users: NDArray[np.int64], items: NDArray[np.int64]) -> None:
         """Add lists of some users, later than those before.
@@ -182,7 +188,8 @@ class ImportWriter:
         assert users[0] > self._last[snapshot], "users come in order"
         self._last[snapshot] = int(users[-1])
         self.counts[snapshot] += np.bincount(users, minlength=self.counts.shape[1])
-        self._files[snapshot].write(np.ascontiguousarray(items, dtype="<i4").tobytes())
+        with naming(self.target):
+            self._files[snapshot].write(np.ascontiguousarray(items, dtype="<i4").tobytes())
 
     def publish(self, about: Mapping[str, Any], replace: bool = False) -> ImportedRankings:
         """Finish the entry and rename it into its place.
@@ -196,9 +203,10 @@ class ImportWriter:
         """
         offsets = np.zeros((len(self.snapshots), self.counts.shape[1] + 1), dtype="<i8")
         np.cumsum(self.counts, axis=1, out=offsets[:, 1:])
-        np.save(self.folder / _OFFSETS, offsets, allow_pickle=False)
-        for file in self._files:
-            file.close()
+        with naming(self.target):
+            np.save(self.folder / _OFFSETS, offsets, allow_pickle=False)
+            for file in self._files:
+                file.close()
         names = [_OFFSETS, *(_lists_file(e) for e in range(len(self.snapshots)))]
         files = {name: sha256_of(self.folder / name) for name in names}
         decides = json.dumps([files, self.snapshots, about.get("data")], sort_keys=True)

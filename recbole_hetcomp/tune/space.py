@@ -126,7 +126,7 @@ def shipped_space(model: str) -> Path:
     if not file.is_file():
         names = sorted(found.stem for found in folder.glob("*.yaml"))
         raise FileNotFoundError(
-            f"there is no search space for {model!r}{suggestion(model, names)} Give --space=FILE. "
+            f"there is no search space for {model!r}{suggestion(model, names) or '.'} Give --space=FILE. "
             f"Spaces come with: {', '.join(names)}"
         )
     return file

@@ -155,6 +155,20 @@ def test_a_graph_that_is_not_there_is_asked_for(make, tmp_path):
         make("CKE")
 
 
+def test_items_without_an_entity_are_left_out_and_that_is_said(make, tmp_path, log):
+    write(tmp_path)
+    file = tmp_path / "mine" / "mine.link"
+    file.write_text("\n".join(line for line in file.read_text().splitlines() if not line.startswith("i1")) + "\n")
+    _, train, data = make("CKE")
+    left_out = [token.startswith("i1") for token in train.field2id_token["item_id"]]
+    scores = OwnScores(data, ByToken(data.dataset, True))(torch.tensor([1, 2]))
+    assert ((scores == -torch.inf)[:, 1:] == torch.tensor(left_out)[1:]).all()
+    learnt = in_tokens(data.dataset, data.plain["user_id"], data.plain["item_id"])
+    all_of_them = in_tokens(train, train.inter_feat["user_id"], train.inter_feat["item_id"])
+    assert sorted(learnt) == sorted(pair for pair in all_of_them if not pair[1].startswith("i1"))
+    assert any("11 of 30 items have no entity" in line for line in log)
+
+
 def test_a_filter_that_the_run_does_not_have_is_refused(make):
     with pytest.raises(ValueError, match=r"training interactions are not in the data set as FM loads it"):
         make("FM", own={"val_interval": {"timestamp": "[1050,inf)"}, "load_col": None})

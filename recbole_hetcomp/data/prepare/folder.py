@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from recbole_hetcomp.files import replace_folder
+from recbole_hetcomp.files import naming, replace_folder
 from recbole_hetcomp.locks import Lock
 
 
@@ -63,7 +63,8 @@ def _whole_folder(target: Path, mark: str, overwrite: bool) -> Iterator[Path]:
     check_free(target, mark, overwrite)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        yield temporary
+        with naming(target):
+            yield temporary
         temporary.chmod(0o755)
         _publish(temporary, target, mark, overwrite)
     finally:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from recbole_hetcomp.core import Ragged
 from recbole_hetcomp.data.rankings.mismatches import Mismatches
 from recbole_hetcomp.data.rankings.reading import RankingTable, Rows
+from recbole_hetcomp.files import naming
 from recbole_hetcomp.trajectories.scratch import Scratch, remove_abandoned
 from recbole_hetcomp.trajectories.spool import SPOOL
 
@@ -89,9 +90,14 @@ class GroupedTable:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Delete the buckets."""
-        for file in self._open:
-            file.close()
-        self._scratch.close()
+        try:
+            for file in self._open:
+                file.close()
+        except OSError:  # no room for the rest of what is deleted now
+            if kind is None:
+                raise
+        finally:
+            self._scratch.close()
 
     def deal(self, table: RankingTable) -> None:
         """Read a table into the buckets.
@@ -101,11 +107,13 @@ class GroupedTable:
         """
         found: set[int] = set()
         for rows in table.batches():
-            self._deal_rows(rows, found)
+            with naming(self._scratch.folder):
+                self._deal_rows(rows, found)
         self.snapshots = sorted(found)
         self.by = table.sorted_by or self.by
-        for file in self._open:
-            file.close()
+        with naming(self._scratch.folder):
+            for file in self._open:
+                file.close()
 
     def _deal_rows(self, rows: Rows, found: set[int]) -> None:
         counted, users, items = self.mismatches, self.users.of(rows.users), self.items.of(rows.items)
