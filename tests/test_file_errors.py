@@ -100,7 +100,7 @@ def test_a_file_that_finds_no_room_leaves_the_old_one(tmp_path, monkeypatch):
 DATA = ["--dataset=small", "--data_path=data", "--topk=[5]", "--valid_metric=Recall@5"]
 RUN = ["run", *DATA, "--K=10", "--K_D=5", "--K_prime=10", "--teachers=[EASE]", "--epochs=2", "--show_progress=False",
        "--compare_no_kd=False"]  # fmt: skip
-IMPORT = ["import-teacher", "--name=x", *DATA[:2], "--table=ranks.csv", "--any_split",
+IMPORT = ["import-teacher", "--name=x", *DATA, "--table=ranks.csv", "--any_split",
           "--allow=seen=1,short=1,absent=1", "--K=10", "--K_D=5", "--K_prime=10"]  # fmt: skip
 PREPARE = ["prepare", "--format=table", "--input=ranks.csv", "--name=m"]
 TUNE = ["tune", "--model=BPR", *DATA, "--num_samples=1"]
@@ -143,22 +143,21 @@ def ended(tmp_path: Path, subprocess_environment: dict[str, str]) -> Callable[..
     return run
 
 
-@pytest.mark.parametrize("kind", ["file", "link"])
 @pytest.mark.parametrize(
-    "words",
+    ("words", "kind"),
     [
-        [*RUN, "--store_dir=way"],
-        [*RUN, "--result_dir=way/in"],
-        [*RUN, "--checkpoint_dir=way"],
-        ["teachers", "list", "--store_dir=way"],
-        ["teachers", "verify", "--store_dir=way/in"],
-        ["store", "--store_dir=way"],
-        [*IMPORT, "--store_dir=way"],
-        [*PREPARE, "--output=way"],
-        [*TUNE, "--output=way"],
-        [*BENCHMARK, "--output=way"],
+        ([*RUN, "--store_dir=way"], "link"),
+        ([*RUN, "--result_dir=way/in"], "file"),
+        ([*RUN, "--checkpoint_dir=way"], "file"),
+        (["teachers", "list", "--store_dir=way"], "file"),
+        (["teachers", "verify", "--store_dir=way/in"], "link"),
+        (["store", "--store_dir=way"], "link"),
+        ([*IMPORT, "--store_dir=way"], "file"),
+        ([*PREPARE, "--output=way"], "link"),
+        ([*TUNE, "--output=way"], "file"),
+        ([*BENCHMARK, "--output=way"], "link"),
     ],
-    ids=lambda words: f"{words[0]}-{words[-1].split('=')[0].strip('-')}",
+    ids=lambda value: value if isinstance(value, str) else f"{value[0]}-{value[-1].split('=')[0].strip('-')}",
 )
 def test_every_command_names_what_is_in_its_way(words, kind, ended, tmp_path):
     if kind == "file":
