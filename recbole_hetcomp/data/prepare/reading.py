@@ -112,7 +112,8 @@ def records_from_frame(
 ) -> Records:
     """Columns of a frame → records, in the order of its rows.
 
-    Ids are text or whole numbers; ratings are numbers; so are times, in seconds, or pandas' own kind of time.
+    Ids are text or whole numbers; ratings are numbers; so are times, in seconds, or pandas' own kind of time, or dates
+    as ISO 8601 writes them (``2024-01-31``, ``2024-01-31T10:00:00+02:00``; in UTC where no zone is named).
 
     Args:
         file: what was read, for messages.
@@ -135,7 +136,7 @@ def records_from_frame(
     users, user_ids = _ids(frame[columns["user"]], file)
     items, item_ids = _ids(frame[columns["item"]], file)
     numbers = {
-        field: _numbers(frame[columns[field]], file, unit, first)
+        field: _numbers(frame[columns[field]], file, unit, first, dates=field == "timestamp")
         for field in ("rating", "timestamp")
         if field in columns
     }
@@ -168,18 +169,35 @@ def _ids(column: pd.Series, file: Path) -> tuple[Ints, NDArray[np.object_]]:
     return np.asarray(numbers, dtype=np.int64), np.array([str(value) for value in values], dtype=object)
 
 
-def _numbers(column: pd.Series, file: Path, unit: str, first: int) -> Floats:
+def _seconds(times: pd.Series) -> Floats:
+    epoch = pd.Timestamp(0, tz=times.dt.tz)
+    return ((times - epoch) / pd.Timedelta(seconds=1)).to_numpy(dtype=np.float64)
+
+
+def _numbers(column: pd.Series, file: Path, unit: str, first: int, dates: bool) -> Floats:
     if pd.api.types.is_datetime64_any_dtype(column):
-        epoch = pd.Timestamp(0, tz=column.dt.tz)
-        return ((column - epoch) / pd.Timedelta(seconds=1)).to_numpy(dtype=np.float64)
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+        return _seconds(column)
+    if dates and len(column) and _is_date(column.iloc[0]):
+        values = _seconds(pd.to_datetime(column, format="ISO8601", utc=True, errors="coerce"))
+    else:
+        values = _plain_numbers(column)
     wrong = np.flatnonzero(~np.isfinite(values))
     if len(wrong):
         place = int(wrong[0])
+        needed = "a number of seconds, or a date such as 2024-01-31 or 2024-01-31T10:00:00Z" if dates else "a number"
         raise ValueError(
-            f"{unit} {place + first} of {file} has {column.iloc[place]!r} in column {column.name!r}; needed: a number"
+            f"{unit} {place + first} of {file} has {column.iloc[place]!r} in column {column.name!r}; needed: {needed}"
         )
     return values
+
+
+def _is_date(value: Any) -> bool:
+    return isinstance(value, str) and re.match(r"\d{4}-\d\d", value) is not None
+
+
+def _plain_numbers(column: pd.Series) -> Floats:
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    return np.asarray(values, dtype=np.float64)
 
 
 def _check(file: Path, records: Records) -> None:

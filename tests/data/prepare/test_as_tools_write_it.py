@@ -191,3 +191,47 @@ def test_columns_that_cannot_be_kept(tmp_path, columns, message):
     file.write_text(KEPT)
     with pytest.raises(ValueError, match=message):
         read(file, Layout(keep_columns=columns))
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ("1704103200", "1704103201"),
+        ("2024-01-01T10:00:00", "2024-01-01T10:00:01Z"),
+        ("2024-01-01 12:00:00+02:00", "2024-01-01 10:00:01"),
+    ],
+)
+def test_times_may_be_written_as_dates(tmp_path, times):
+    file = tmp_path / "raw.csv"
+    file.write_text("user,item,date\n" + "".join(f"a,{place},{time}\n" for place, time in enumerate(times)))
+    layout = Layout("table", timestamp_column="date")
+    assert read(file, layout).timestamps.tolist() == [1704103200, 1704103201]
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        (("01/31/2024", "02/01/2024"), r"line 2 of .*raw\.csv has '01/31/2024' .*needed: .*2024-01-31"),
+        (("2024-01-31", "2024-31-01"), r"line 3 of .*raw\.csv has '2024-31-01'"),
+        (("2024-01-31", "1704103200"), r"line 3 of"),
+    ],
+)
+def test_dates_that_could_mean_two_things_are_named(tmp_path, times, message):
+    file = tmp_path / "raw.csv"
+    file.write_text("user,item,date\n" + "".join(f"a,{place},{time}\n" for place, time in enumerate(times)))
+    with pytest.raises(ValueError, match=message):
+        read(file, Layout("table", timestamp_column="date"))
+
+
+def test_a_quoted_field_may_hold_line_ends_separators_and_quotes(tmp_path):
+    file = tmp_path / "raw.csv"
+    file.write_text('user,title,item\na,"one, ""two""\nthree",x\nb,"\n\n",y\n')
+    assert pairs(read(file, TABLE)) == [("a", "x"), ("b", "y")]
+
+
+def test_a_folder_partitioned_as_hive_does(tmp_path):
+    for year, user in ((2023, "a"), (2024, "b")):
+        part = tmp_path / "raw" / f"year={year}"
+        part.mkdir(parents=True)
+        pd.DataFrame({"user": [user], "item": ["x"]}).to_parquet(part / "part-0.parquet")
+    assert pairs(read(tmp_path / "raw", TABLE)) == [("a", "x"), ("b", "x")]

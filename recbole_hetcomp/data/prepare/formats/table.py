@@ -20,7 +20,7 @@ USUAL_NAMES = {
     "user": ("user_id", "userid", "user", "uid", "reviewerid", "visitorid", "customerid"),
     "item": ("item_id", "itemid", "item", "iid", "movieid", "asin", "productid", "bookid", "businessid", "artistid"),
     "rating": ("rating", "score", "stars", "overall"),
-    "timestamp": ("timestamp", "time", "unixreviewtime"),
+    "timestamp": ("timestamp", "time", "unixreviewtime", "datetime", "date"),
 }
 """Names that a column is known by, whatever their case, without ``_``, ``-`` and spaces; the first that is there."""
 _TYPES = ("token", "float")
