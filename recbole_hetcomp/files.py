@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
@@ -63,10 +62,11 @@ def naming(place: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is not None or (error.errno is not None and not says_no_more(error)):
+        if error.errno is None:  # as NumPy's
+            raise OSError(f"{place}: {error}") from error
+        if error.filename is not None or not says_no_more(error):
             raise
-        number = errno.EIO if error.errno is None else error.errno  # NumPy gives none
-        raise OSError(number, os.strerror(number), str(place)) from error
+        raise OSError(error.errno, error.strerror, str(place)) from error
 
 
 def says_no_more(error: OSError) -> bool:

@@ -57,7 +57,7 @@ class Teachers(Settings):
 
     teachers: tuple[str, ...] = setting(
         ("BPR", "CML", "NeuMF", "LightGCN", "MultiVAE", "ItemVAE"),
-        "RecBole general recommenders, import:NAME (docs/rankings.md), dotted paths of your own (docs/extending.md).",
+        "RecBole models of any type, import:NAME, dotted paths of your own (docs/teachers.md).",
     )
     teacher_config: Mapping[str, Mapping[str, Any]] = setting(
         {}, "Settings of single teachers, {name: {key: value}}; defaults: properties/model/."

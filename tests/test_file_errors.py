@@ -73,9 +73,8 @@ def test_errors_of_an_open_file_get_its_name(tmp_path):
     with pytest.raises(OSError, match="No space left") as raised, naming(tmp_path / "x"):
         raise plain(errno.ENOSPC)
     assert raised.value.filename == str(tmp_path / "x")
-    with pytest.raises(OSError, match="Input/output") as raised, naming(tmp_path / "x"):
+    with pytest.raises(OSError, match=r"/x: 25165 requested and 0 written") as raised, naming(tmp_path / "x"):
         raise OSError("25165 requested and 0 written")  # as NumPy does
-    assert raised.value.filename == str(tmp_path / "x")
     with pytest.raises(OSError, match="the store needs") as raised, naming(tmp_path / "x"):
         raise OSError(errno.ENOSPC, "the store needs 5 MiB")
     assert raised.value.filename is None

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from recbole_hetcomp.comparison.checks import check_plan
 from recbole_hetcomp.comparison.collect import FAILURES, chosen, write_tables
+from recbole_hetcomp.comparison.estimate import benchmark_in_words
 from recbole_hetcomp.comparison.folder import CELLS, CellFolder, CellSetup
 from recbole_hetcomp.comparison.grid import Cell, Grid
 from recbole_hetcomp.comparison.plan import BenchmarkPlan
@@ -112,6 +113,7 @@ class Benchmark:
         """Run the three stages."""
         first, second, third = stages(self.grid, self.root)
         total = len(first) + len(second) + third
+        print(benchmark_in_words(self.grid, self.root, _all_cells(self.grid, first, second)))
         with tqdm(total=total, desc="benchmark", unit="cell", dynamic_ncols=True) as self.bar:
             self._run(first)
             self._run(second)
@@ -237,7 +239,13 @@ def describe(grid: Grid, root: Path) -> str:
     table = pd.DataFrame(lines).to_markdown(index=False, tablefmt="github")
     total = len(first) + len(second) + third
     more = f", {undecided} of them after tuning" if undecided else ""
-    return f"{table}\n\n{total} cells{more}; {sum(done.values())} done, {total - sum(done.values())} to run"
+    counted = f"{total} cells{more}; {sum(done.values())} done, {total - sum(done.values())} to run"
+    return f"{table}\n\n{counted}\n{benchmark_in_words(grid, root, _all_cells(grid, first, second))}"
+
+
+def _all_cells(grid: Grid, first: Sequence[Cell], second: Sequence[Cell]) -> list[Cell]:
+    """Those of the first two stages, and as many as tuning will decide on."""
+    return [*first, *second, *(cell for row, before in grid.finals() if before for cell in grid.runs(row, {}))]
 
 
 def command_line(config: str | Path, output: str | Path, changes: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from recbole_hetcomp.files import find_json, write_json
 from recbole_hetcomp.signals import handlers_kept
 from recbole_hetcomp.trajectories import remote as mirror
 from recbole_hetcomp.tune.cluster import node_resources, ray_cluster
+from recbole_hetcomp.tune.estimate import sweep_in_words
 from recbole_hetcomp.tune.options import Resources, SweepOptions, check_room, teacher_resources, trial_resources
 from recbole_hetcomp.tune.report import write_report
 from recbole_hetcomp.tune.results import ENDED, Record, best_of, table, with_test, write_best, write_table
@@ -68,7 +69,10 @@ def run_sweep(plan: SweepPlan, resume: bool = False, say: Say = print) -> SweepR
     save_plan(plan)
     with ray_cluster(plan.options.address, plan.options.dashboard):
         plan = _with_resources(plan)
-        _prepare_teachers(plan, say)
+        teachers = _teacher_jobs(plan)
+        say(sweep_in_words(plan, [teacher.label for teacher in teachers], _at_once(plan)))
+        if has_teachers(plan.job.model):
+            train_teachers(teachers, say)
         records, grid = _run_trials(plan, say)
         complete = all(record.status in ENDED for record in records)
         best = best_of(records, plan.bigger)
@@ -92,14 +96,22 @@ def _with_resources(plan: SweepPlan) -> SweepPlan:
     return replace(plan, job=replace(plan.job, cpus=resources.cpus, gpus=resources.gpus))
 
 
-def _prepare_teachers(plan: SweepPlan, say: Say) -> None:
+def _at_once(plan: SweepPlan) -> int:
+    """Trials that there is room for, and that are wanted at a time."""
+    import ray
+
+    job, machine = plan.job, ray.cluster_resources()
+    room = [machine.get("CPU", 1.0) / job.cpus] + ([machine.get("GPU", 0.0) / job.gpus] if job.gpus else [])
+    return max(1, min(int(min(room)), plan.options.max_concurrent or int(min(room))))
+
+
+def _teacher_jobs(plan: SweepPlan) -> list[TeacherJob]:
     job = plan.job
     if not has_teachers(job.model):
-        return
+        return []
     resources = teacher_resources(plan.options, Resources(job.cpus, job.gpus))
     check_room("a teacher", resources, node_resources())
-    jobs = [replace(teacher, store_uri=job.store_uri) for teacher in _sweeps_teachers(plan, resources)]
-    train_teachers(jobs, say)
+    return [replace(teacher, store_uri=job.store_uri) for teacher in _sweeps_teachers(plan, resources)]
 
 
 def _sweeps_teachers(plan: SweepPlan, resources: Resources) -> list[TeacherJob]:

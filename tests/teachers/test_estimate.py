@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from recbole_hetcomp.teachers.estimate import plan_in_words
+from recbole_hetcomp.teachers.estimate import plan_in_words, share_of_files
 from recbole_hetcomp.trajectories import Trajectory, TrajectoryStore
 
 LISTS = torch.zeros(1, 3, 4, dtype=torch.int16)
@@ -66,3 +66,12 @@ def test_a_damaged_entry_says_nothing(store):
     (manifest,) = store.root.glob("*/SGL-*/manifest.json")
     manifest.write_text(manifest.read_text().replace("3600", "9999"))
     assert store.seconds("data") == {}
+
+
+def test_the_share_of_data_that_are_not_loaded(tmp_path):
+    assert share_of_files(None, "ml-100k") == pytest.approx(1.0, rel=1e-3)
+    (tmp_path / "mine").mkdir()
+    for part in ("train", "valid"):
+        (tmp_path / "mine" / f"mine.{part}.inter").write_text("user_id:token\titem_id:token\n" + "a\tb\n" * 4999)
+    assert share_of_files(str(tmp_path), "mine") == pytest.approx(0.1)
+    assert share_of_files(str(tmp_path), "no such") == 0.0
