@@ -44,7 +44,6 @@ _TEACHING_TYPES = (
 _TEACHES_NOTHING = {"Random"}  # of RecBole's models
 _CANNOT_TEACH = {
     "S3Rec": "it is trained in two runs, the first of them a pretraining",
-    "KD_DAGFM": "it wants a trained model of its own kind",
     "KSR": "it wants files of pretrained vectors",
     "GRU4RecKG": "it wants files of pretrained vectors",
 }
