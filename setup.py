@@ -100,6 +100,7 @@ setup(
             "pytest-xdist==3.8.0",
             "pytest-timeout==2.4.0",
             "hypothesis>=6",
+            "ranx==0.3.21; python_version >= '3.10'",  # the fusions are compared with
             "ruff==0.14.4",
             "mypy==1.18.2",
             "types-PyYAML",

@@ -94,6 +94,13 @@ class Consensus(Ranks):
         "beta in w_m = exp(beta (q_m / mean q - 1)), q_m a teacher's validation score; 0: 1 each.",
         at_least=0,
     )
+    fusion: str = setting(
+        "consensus",
+        "How lists become one: the method's consensus; rrf (reciprocal ranks); borda; combsum and combmnz of "
+        "rank-normalised scores.",
+        one_of=("consensus", "rrf", "borda", "combsum", "combmnz"),
+    )
+    rrf_k: float = setting(60.0, "k in rrf's 1 / (k + rank), ranks from 1.", at_least=0)
     use_consistency: bool = setting(True, "Whether the consensus has its consistency term.")
     consistency_window: int = setting(
         0, "Snapshots on each side over which the consistency is measured; 0: each listing counts 1.", at_least=0
@@ -119,8 +126,8 @@ class Consensus(Ranks):
 
     @property
     def reach(self) -> int:
-        """The window that is looked at: 0 where the consistency term is dropped."""
-        return self.consistency_window if self.use_consistency else 0
+        """The window that is looked at: 0 where there is no consistency term."""
+        return self.consistency_window if self.use_consistency and self.fusion == "consensus" else 0
 
     def weights(self, n_teachers: int) -> tuple[float, ...]:
         """One weight for each of ``n_teachers`` teachers.

@@ -10,6 +10,16 @@ scores apart by their last bits, that is, by the order of the teachers and by th
 rounded once to fixed point (steps of 2^-44 of the largest weight), sums are exact integers whatever their
 order, and scores are compared in steps of 2^-32, which lets scores that are equal on paper be equal (0.1 +
 0.2 and 0.3 of a weight).
+
+Other fusions have another importance of rank r (from 0) in a list of n items; all lists of a user have c items:
+
+=========  ==========================================================================================
+rrf        1 / (k + r + 1): *Reciprocal Rank Fusion* (Cormack, Clarke, Büttcher, SIGIR 2009)
+borda      points c - r, and to what is not listed an equal share of the points that are left
+           (*Models for Metasearch*, Aslam and Montague, SIGIR 2001), divided by c
+combsum    1 - r / n, the rank-normalised score (*Combination of Multiple Searches*, Fox and Shaw, TREC-2)
+combmnz    the same sum times the number of lists that have the item (likewise)
+=========  ==========================================================================================
 """
 
 from __future__ import annotations
@@ -83,12 +93,16 @@ def taught_unobserved(
     scores = torch.full((len(users), k), -torch.inf, dtype=torch.float64, device=users.device)
     width = max(k, sum(trajectory.shape[2] for trajectory in trajectories))
     for block in user_blocks(len(users), width, budget):
+        distinct = _distinct(trajectories, v[block], users[block], weights) if settings.fusion == "borda" else None
         listed = [
-            _listed_terms(trajectory, v[block, m], users[block], weights[m] / max(weights), settings)
+            _listed_terms(trajectory, v[block, m], users[block], weights[m] / max(weights), settings, distinct)
             for m, trajectory in enumerate(trajectories)
             if weights[m] > 0
         ]
-        merged, total, rank = _merge(*(torch.cat(parts, dim=1) for parts in zip(*listed)))
+        parts = [torch.cat(part, dim=1) for part in zip(*listed)]
+        merged, total, rank = _merge(*parts)
+        if settings.fusion == "combmnz":
+            total *= _merge(parts[0], torch.ones_like(parts[1]), parts[2])[1]
         best, fixed = _best(merged, _weighed(total, merged, item_weights), rank, k=k)
         n_listed = best.shape[1]
         items[block, :n_listed] = best
@@ -147,7 +161,8 @@ def taught_observed(
             ranks_at = _observed_ranks_at(teacher, positions)
             rank = ranks_at(v[block, m])
             deviation = rank_deviation(rank, v[block, m], teacher.shape[0], settings.reach, ranks_at)
-            fixed += _term(rank, deviation, weights[m] / max(weights), settings)
+            length = (candidates != PAD).sum(dim=1, keepdim=True)
+            fixed += _term(rank, deviation, weights[m] / max(weights), settings, length, length)
             best_rank = torch.minimum(best_rank, rank)
         best, _ = _best(candidates, _weighed(fixed, candidates, item_weights), best_rank, k=k)
         items[block, : best.shape[1]] = best
@@ -214,8 +229,17 @@ def _check_selection(k: int, v: Tensor, users: Tensor, snapshots: Sequence[int])
         raise ValueError(f"v runs from {v.amin(0).tolist()} to {v.amax(0).tolist()}; allowed: 0 … {last.tolist()}")
 
 
+def _distinct(trajectories: Sequence[Tensor], v: Tensor, users: Tensor, weights: Sequence[float]) -> Tensor:
+    """How many items the lists of each user have together, int64 [B, 1]."""
+    lists = [lists_at(one, v[:, m], users) for m, one in enumerate(trajectories) if weights[m] > 0]
+    by_id = torch.cat(lists, dim=1).sort(dim=1)[0]
+    new = torch.ones_like(by_id, dtype=torch.bool)
+    new[:, 1:] = by_id[:, 1:] != by_id[:, :-1]
+    return (new & (by_id != PAD)).sum(dim=1, keepdim=True)
+
+
 def _listed_terms(
-    trajectory: Tensor, v: Tensor, users: Tensor, weight: float, settings: Consensus
+    trajectory: Tensor, v: Tensor, users: Tensor, weight: float, settings: Consensus, distinct: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One teacher's items, their terms of s in fixed point, and their ranks, each [B, K']."""
     items = lists_at(trajectory, v, users)
@@ -225,7 +249,9 @@ def _listed_terms(
         return ranks_in(lists_at(trajectory, snapshot, users), items, absent=items.shape[1])
 
     deviation = rank_deviation(rank, v, trajectory.shape[0], settings.reach, ranks_at)
-    return items, _term(rank, deviation, weight, settings).expand(items.shape), rank.expand(items.shape)
+    length = (items != PAD).sum(dim=1, keepdim=True)
+    term = _term(rank, deviation, weight, settings, length, length if distinct is None else distinct)
+    return items, term.expand(items.shape), rank.expand(items.shape)
 
 
 def _observed_ranks_at(teacher: Tensor, positions: Tensor) -> Callable[[Tensor], Tensor]:
@@ -239,11 +265,30 @@ def _observed_ranks_at(teacher: Tensor, positions: Tensor) -> Callable[[Tensor],
     return ranks_at
 
 
-def _term(rank: Tensor, deviation: Tensor | None, weight: float, settings: Consensus) -> Tensor:
-    """w [exp(-r/T_r) + exp(-sigma/T_s)] in fixed point, int64, shape of ``rank``."""
-    term = torch.exp(rank.double() / -settings.T_r)
-    if settings.use_consistency:
-        term = term + (1.0 if deviation is None else torch.exp(deviation / -settings.T_s))
+def _term(
+    rank: Tensor, deviation: Tensor | None, weight: float, settings: Consensus, length: Tensor, distinct: Tensor
+) -> Tensor:
+    """w [exp(-r/T_r) + exp(-sigma/T_s)], or another fusion's importance, in fixed point, int64.
+
+    Args:
+        rank: r, int64 [B, J] or [1, J].
+        deviation: sigma, float64 likewise, or None for 0.
+        weight: w, at most 1.
+        settings: the fusion, temperatures.
+        length: n, items of the list, int64 [B, 1].
+        distinct: c, items of all lists, int64 [B, 1].
+    """
+    if settings.fusion == "rrf":
+        term = 1.0 / (settings.rrf_k + 1.0 + rank.double())
+    elif settings.fusion == "borda":  # less what each would have if it were not listed: equal scores stay equal
+        term = ((distinct + length - 1).double() / 2.0 - rank) / distinct.clamp(min=1)
+    elif settings.fusion in ("combsum", "combmnz"):
+        term = 1.0 - rank.double() / length.clamp(min=1)
+    else:
+        term = torch.exp(rank.double() / -settings.T_r)
+        if settings.use_consistency:
+            term = term + (1.0 if deviation is None else torch.exp(deviation / -settings.T_s))
+    term = term.clamp(min=0.0)  # behind a list's end
     return (term * (weight * 2.0**_TERM_BITS)).round().long()
 
 
