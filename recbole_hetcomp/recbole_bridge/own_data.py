@@ -334,9 +334,9 @@ class OwnScores:
         scores = torch.full((len(users), len(self.data.items)), -torch.inf, device=device)
         if able.any():
             known = self.data.items.nonzero().flatten()
-            found = self._own_scores(Interaction(query)[able], self.data.items[known])
-            rows = able.nonzero().flatten().to(device)
-            scores[rows[:, None], known.to(device)[None, :]] = found
+            part = torch.full((int(able.sum()), scores.shape[1]), -torch.inf, device=device)
+            part[:, known.to(device)] = self._own_scores(Interaction(query)[able], self.data.items[known])
+            scores[able.to(device)] = part
         return scores
 
     def _query(self, own: Tensor) -> tuple[dict[str, Tensor], Tensor]:
