@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +127,13 @@ def test_any_model_of_recbole_by_optuna_and_asha(tmp_path):
     pytest.importorskip("optuna")
     space = "embedding_size: {choice: [4, 8]}\nlearning_rate: {loguniform: [1e-3, 1e-1]}"
     settings = {"epochs": 3, "eval_step": 1, "train_batch_size": 16384, "eval_batch_size": 2**21, "topk": [10]}
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     result, said = sweep(
         tmp_path / "out", space, settings, model="BPR", search="optuna", scheduler="asha", num_samples=2
     )
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers  # Ray keeps them
     assert result.complete
+    assert said[0].startswith("plan: 2 trials of BPR, ")
     assert not [line for line in said if "teacher" in line]
     best = yaml.safe_load((tmp_path / "out" / "best.yaml").read_text())
     assert best["model"] == "BPR"
