@@ -37,3 +37,10 @@ def test_random_settings_are_refused_by_name_or_run():
     found = fuzz.fuzz(range(40), seed=7, say=said.append)
     assert not said, "\n".join(said)
     assert {result["verdict"] for result in found} == {"refused", "ran"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_an_import_that_is_killed_ends_as_one_that_is_not():
+    counts = harness("kills").kill_all(3, seed=1, kinds=["import"])["import"]
+    assert counts["the same"] >= 1
+    assert not counts["ANOTHER"]
