@@ -40,7 +40,8 @@ def test_random_settings_are_refused_by_name_or_run():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
-def test_an_import_that_is_killed_ends_as_one_that_is_not():
+def test_an_import_that_is_killed_ends_as_one_that_is_not(subprocess_environment, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", subprocess_environment["PYTHONPATH"])
     counts = harness("kills").kill_all(3, seed=1, kinds=["import"])["import"]
     assert counts["the same"] >= 1
     assert not counts["ANOTHER"]
