@@ -71,6 +71,9 @@ class Teachers(Settings):
         "even", "How snapshots are spread: even in epochs, or in validation score.", one_of=("even", "quality")
     )
     K_prime: int = setting(100, "K': length of the stored unobserved lists.", at_least=1)
+    leave_out_harmful: bool = setting(
+        False, "Whether teachers are left out without whom the ensemble is better on validation, beyond noise."
+    )
 
 
 @settings_group

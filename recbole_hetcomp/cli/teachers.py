@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from recbole_hetcomp.cli import options
+from recbole_hetcomp.cli.contribution import contribution
 from recbole_hetcomp.cli.errors import checking
 from recbole_hetcomp.cli.export_rankings import export_rankings
 from recbole_hetcomp.cli.run import train
@@ -69,6 +70,6 @@ def teachers() -> None:
     """Train the teachers only and evaluate their ensemble (train), or look after those in the store."""
 
 
-for _command in (train_teachers, list_teachers, show, verify, remove):
+for _command in (train_teachers, contribution, list_teachers, show, verify, remove):
     teachers.add_command(_command)
 teachers.add_command(export_rankings, "export")

@@ -37,17 +37,16 @@ from recbole_hetcomp.comparison.folder import (
 )
 from recbole_hetcomp.comparison.grid import Cell
 from recbole_hetcomp.comparison.measure import (
-    KeepingEvaluator,
     beyond,
     latency_ms,
     per_user_table,
-    per_user_values,
     served_lists,
     stored_bytes,
 )
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.files import find_json, read_json, sha256_of, write_json, write_whole
 from recbole_hetcomp.metrics.lists import evaluating_lists
+from recbole_hetcomp.metrics.per_user import KeepingEvaluator, per_user_values
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
 from recbole_hetcomp.recbole_bridge.config import settings_for
 from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers

@@ -13,10 +13,10 @@ from recbole.utils import get_model
 
 import recbole_hetcomp  # noqa: F401 (registers the plugin)
 from recbole_hetcomp.comparison.grid import Cell, Grid
-from recbole_hetcomp.comparison.measure import is_per_user
 from recbole_hetcomp.comparison.plan import BenchmarkPlan
 from recbole_hetcomp.declared import convert, suggestion
 from recbole_hetcomp.files import versions
+from recbole_hetcomp.metrics.per_user import is_per_user
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
 from recbole_hetcomp.recbole_bridge.config import run_settings
 from recbole_hetcomp.recbole_bridge.recbole_settings import check_computed, cutoffs

@@ -127,11 +127,16 @@ class GatedStudent(DistilledStudent):
     """The student with a gate over its teachers.
 
     Raises:
-        ValueError: the backbone has no user embedding that the gate could read.
+        ValueError: the backbone has no user embedding that the gate could read; or teachers may be left out.
     """
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
+        if self.settings.leave_out_harmful:
+            raise ValueError(
+                "leave_out_harmful=True is not allowed for MTD, whose gate has a place for each teacher: name in "
+                "teachers only those that shall stay"
+            )
         width = self.adapter.user_representation().shape[1]
         self.gate_layer = nn.Linear(width, len(self.settings.teachers))
         nn.init.zeros_(self.gate_layer.weight)

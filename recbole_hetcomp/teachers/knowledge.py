@@ -14,12 +14,13 @@ import torch
 from recbole.config import Config
 from torch import Tensor
 
-from recbole_hetcomp.core import PAD, taught_unobserved
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.files import free_bytes
 from recbole_hetcomp.recbole_bridge.identity import run_key
 from recbole_hetcomp.settings import Consensus, HetCompSettings
+from recbole_hetcomp.teachers.contribution import Panel
 from recbole_hetcomp.teachers.estimate import plan_in_words
+from recbole_hetcomp.teachers.fusion import ensemble_lists
 from recbole_hetcomp.teachers.planned import PlannedTeacher, planned_student_alone, planned_teachers
 from recbole_hetcomp.teachers.pool import TeacherPool
 from recbole_hetcomp.trajectories import MappedTensors, Trajectory, TrajectoryStore, item_dtype, rank_dtype
@@ -119,8 +120,9 @@ def gather_knowledge(
     teachers = tuple((teacher.label, pool.obtain(teacher)) for teacher in planned)
     consensus: Consensus = settings
     if teachers:
-        consensus = settings.weighed([teacher.scores[-1] for _, teacher in teachers], config["valid_metric_bigger"])
-        _report_weights(settings.teachers, consensus)
+        panel = Panel(config, settings, data, teachers, train_data._dataset, valid_data)
+        teachers, consensus = (panel.without_harmful() if settings.leave_out_harmful else panel).teachers_and_consensus
+        _report_weights([name for name, _ in teachers], consensus)
     no_kd = pool.obtain(alone) if alone is not None else None
     return Knowledge(
         data=data,
@@ -140,33 +142,6 @@ def gather_knowledge(
         ),
         no_kd=no_kd,
     )
-
-
-def ensemble_lists(
-    data: Interactions, teachers: Sequence[Trajectory], consensus: Consensus, served_length: int, budget: int
-) -> Tensor:
-    """The teacher ensemble: the consensus of the final snapshots, over the items that any teacher lists.
-
-    Args:
-        data: the interactions.
-        teachers: the teachers' trajectories.
-        consensus: temperatures, weights, window.
-        served_length: S, items wanted of each list once the user's validation items are left out.
-        budget: elements of one intermediate matrix; changes no list.
-
-    Returns:
-        Item ids, best first, int32 [U, L]; the padding user's row is all ``PAD``. L is S and the most
-        validation items that any user has, or the sum of K' where that is less: no S of what is left lies behind.
-    """
-    trajectories = MappedTensors(teachers)
-    last = torch.tensor([trajectory.shape[0] - 1 for trajectory in trajectories])
-    left_out = int((data.served.lengths() - data.observed.lengths()).max())
-    length = min(sum(trajectory.shape[2] for trajectory in trajectories), served_length + left_out)
-    lists = torch.full((data.n_users, length), PAD, dtype=torch.int32)
-    for users in data.ranked_users.split(max(1, budget // length)):
-        items, _ = taught_unobserved(trajectories, last.expand(len(users), -1), users, length, consensus, budget)
-        lists[users] = items.int()
-    return lists
 
 
 def _report_weights(names: Sequence[str], consensus: Consensus) -> None:

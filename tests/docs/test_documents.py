@@ -25,7 +25,7 @@ README_WORDS = 700
 LONGEST = 120
 # commands that take any setting as --name=value
 SETTINGS_FOLLOW = ("run", "teachers", "import-teacher", "export-rankings", "tune", "run_recbole")
-OF_TEACHERS = ("train", "list", "show", "verify", "remove", "export")  # the first where none is named
+OF_TEACHERS = ("train", "contribution", "list", "show", "verify", "remove", "export")  # the first where none is named
 
 
 def of_page(page: Document) -> str:

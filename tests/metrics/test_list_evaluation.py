@@ -30,7 +30,7 @@ from recbole_hetcomp.metrics.lists import (
 from recbole_hetcomp.recbole_bridge.config import memory_for_scores, run_settings
 from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
 from recbole_hetcomp.recbole_bridge.scoring import SCORES_AT_ONCE
-from recbole_hetcomp.teachers.knowledge import ensemble_lists
+from recbole_hetcomp.teachers.fusion import ensemble_lists
 from recbole_hetcomp.teachers.recorder import SnapshotRecorder
 from recbole_hetcomp.trajectories import SnapshotSpool, Trajectory
 

@@ -16,9 +16,9 @@ from recbole.trainer import Trainer
 from recbole.utils import EvaluatorType, get_model, init_seed
 
 from recbole_hetcomp.comparison.checks import check_plan
-from recbole_hetcomp.comparison.measure import KeepingEvaluator, is_per_user, per_user_values
 from recbole_hetcomp.comparison.plan_file import make_plan
 from recbole_hetcomp.metrics.lists import ListCollector, evaluating_lists, needs_lists_only
+from recbole_hetcomp.metrics.per_user import KeepingEvaluator, is_per_user, per_user_values
 from recbole_hetcomp.metrics.register import register_metric
 from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
 from recbole_hetcomp.recbole_bridge.scoring import ranked_lists
