@@ -71,6 +71,9 @@ class Teachers(Settings):
         "even", "How snapshots are spread: even in epochs, or in validation score.", one_of=("even", "quality")
     )
     K_prime: int = setting(100, "K': length of the stored unobserved lists.", at_least=1)
+    fit_weights: bool = setting(
+        False, "Whether the teachers' weights are fitted on validation, cross-validated over users."
+    )
     leave_out_harmful: bool = setting(
         False, "Whether teachers are left out without whom the ensemble is better on validation, beyond noise."
     )
@@ -325,6 +328,8 @@ class HetCompSettings(Student, Teachers, Consensus, Curriculum, Loss, Training, 
         self._check_teachers()
 
     def _check_teachers(self) -> None:
+        if self.fit_weights and self.teacher_weights is not None:
+            raise ValueError(f"fit_weights=True is not allowed with teacher_weights={list(self.teacher_weights)}")
         if not self.teachers:
             raise ValueError("teachers is empty: name at least one")
         if len(set(self.teachers)) < len(self.teachers):

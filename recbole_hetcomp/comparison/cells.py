@@ -95,7 +95,7 @@ class RunningCell:
         knowledge = gather_knowledge(self.config, settings, self.train, self.valid, with_no_kd=False)
         trainer = TeacherEnsembleTrainer(self.config, get_model(self.cell.model)(self.config, self.train._dataset))
         if self.cell.role == "ensemble":
-            valid = trainer.evaluate_lists(knowledge.ensemble, self.valid)
+            valid = trainer.evaluate_lists(knowledge.validated_ensemble, self.valid)
             self._test_lists(trainer, knowledge.ensemble)
         else:
             (_, teacher), (planned,) = knowledge.teachers[0], planned_teachers(self.config, settings)

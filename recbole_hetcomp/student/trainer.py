@@ -273,7 +273,7 @@ class DistillingTrainer(Saving, ListEvaluation, Trainer):
                 "TeacherEnsemble",
                 "ensemble",
                 self._list_metrics(knowledge.ensemble, test_data),
-                self._list_metrics(knowledge.ensemble, self._valid_data),
+                self._list_metrics(knowledge.validated_ensemble, self._valid_data),
                 sum(row.parameters for row in rows),
                 sum(row.seconds for row in rows),
             )

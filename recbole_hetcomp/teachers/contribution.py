@@ -173,6 +173,7 @@ class Panel:
         self.config, self.settings, self.data, self.teachers = config, settings, data, tuple(teachers)
         self.train, self.valid_data = train, valid_data
         self._known: dict[tuple[int, ...], NDArray[np.float64]] = {}
+        self._weighed: dict[tuple[float, ...], NDArray[np.float64]] = {}
 
     @property
     def teachers_and_consensus(self) -> tuple[tuple[tuple[str, Trajectory], ...], Consensus]:
@@ -188,7 +189,7 @@ class Panel:
         names = [name for name, _ in self.teachers]
         if len(names) < 2:
             raise ValueError(f"teachers={names} is not allowed here: at least two")
-        self._check_metric()
+        self.check_metric()
         shares = shapley_values(lambda members: float(self.of(members).mean()) if members else 0.0, len(names))
         rows = []
         for place, name in enumerate(names):
@@ -202,7 +203,7 @@ class Panel:
 
     def without_harmful(self) -> Panel:
         """The same teachers less those without whom the ensemble is better beyond noise, the worst first; says so."""
-        self._check_metric()
+        self.check_metric()
         kept = self
         while len(kept.teachers) > 1:
             gains = [kept._gain(place) for place in range(len(kept.teachers))]
@@ -221,13 +222,37 @@ class Panel:
     def of(self, members: tuple[int, ...]) -> NDArray[np.float64]:
         """The validation metric of every user, of the ensemble of some teachers, float64 [n]."""
         if members not in self._known:
-            lists = self._lists(members)
-            trainer = ListsTrainer.judging(self.config, self.train, lists)
-            trainer.evaluator = KeepingEvaluator(trainer.evaluator)
-            trainer.evaluate_lists(lists, self.valid_data)
-            values = per_user_values(self.config, trainer.evaluator.struct)
-            self._known[members] = values[self.config["valid_metric"].lower()]
+            self._known[members] = self._judge(self._lists(members))
         return self._known[members]
+
+    def values(self, weights: tuple[float, ...]) -> NDArray[np.float64]:
+        """The same of all teachers with these weights, float64 [n]."""
+        if weights not in self._weighed:
+            self._weighed[weights] = self._judge(self.lists(weights))
+        return self._weighed[weights]
+
+    def lists(self, weights: tuple[float, ...]) -> Tensor:
+        """The ensemble of all teachers with these weights, int32 [U, L]."""
+        given: Any = self.settings
+        consensus = attrs.evolve(given, teacher_weights=weights, fit_weights=False)
+        return self._fused([trajectory for _, trajectory in self.teachers], consensus)
+
+    @property
+    def unfitted_weights(self) -> tuple[float, ...]:
+        """The teachers' weights as the settings have them."""
+        return self._consensus(self._everyone).weights(len(self.teachers))
+
+    def weighed(self, weights: tuple[float, ...]) -> Panel:
+        """The same teachers, their weights given."""
+        given: Any = self.settings
+        own = attrs.evolve(given, teacher_weights=weights, fit_weights=False)
+        return Panel(self.config, own, self.data, self.teachers, self.train, self.valid_data)
+
+    def _judge(self, lists: Tensor) -> NDArray[np.float64]:
+        trainer = ListsTrainer.judging(self.config, self.train, lists)
+        trainer.evaluator = KeepingEvaluator(trainer.evaluator)
+        trainer.evaluate_lists(lists, self.valid_data)
+        return per_user_values(self.config, trainer.evaluator.struct)[self.config["valid_metric"].lower()]
 
     @property
     def _everyone(self) -> tuple[int, ...]:
@@ -264,13 +289,24 @@ class Panel:
         return part.settings.weighed(scores, bool(self.config["valid_metric_bigger"]))
 
     def _lists(self, members: tuple[int, ...]) -> Tensor:
-        length, weights = 2 * max(self.config["topk"]), self._weights(members)
+        weights = self._weights(members)
         if weights is not None and not any(weights):  # those that count for nothing list nothing
-            return torch.full((self.data.n_users, length), PAD, dtype=torch.int32)
-        chosen = [self.teachers[place][1] for place in members]
-        return ensemble_lists(self.data, chosen, self._consensus(members), length, self.settings.block_elements)
+            return torch.full((self.data.n_users, self._length), PAD, dtype=torch.int32)
+        return self._fused([self.teachers[place][1] for place in members], self._consensus(members))
 
-    def _check_metric(self) -> None:
+    def _fused(self, chosen: Sequence[Trajectory], consensus: Consensus) -> Tensor:
+        return ensemble_lists(self.data, chosen, consensus, self._length, self.settings.block_elements)
+
+    @property
+    def _length(self) -> int:
+        return 2 * max(self.config["topk"])
+
+    def check_metric(self) -> None:
+        """Refuse a validation metric of which smaller values are better.
+
+        Raises:
+            ValueError: names it.
+        """
         if not self.config["valid_metric_bigger"]:
             raise ValueError(
                 f"valid_metric={self.config['valid_metric']!r} is not allowed here: larger values must be better"

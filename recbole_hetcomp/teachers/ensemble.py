@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from recbole_hetcomp.recbole_bridge.checkpoint import checkpoint_content, is_reviving, save_atomically
 from recbole_hetcomp.recbole_bridge.config import checked_settings, run_defaults, settings_for
 from recbole_hetcomp.teachers.imported_ranking import ImportedRanking, ListsTrainer
@@ -39,6 +41,8 @@ class TeacherEnsemble(ImportedRanking):
 class TeacherEnsembleTrainer(ListsTrainer):
     """Obtains the teachers and gives their consensus to a :class:`TeacherEnsemble`; one epoch, nothing is learnt."""
 
+    validated: Tensor | None = None
+
     def fit(self, train_data: Any, valid_data: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As RecBole's ``Trainer.fit``, after the teachers are there."""
         settings = settings_for(self.config, train_data._dataset.item_num - 1)
@@ -51,7 +55,19 @@ class TeacherEnsembleTrainer(ListsTrainer):
             tensorboard_dir=self.tensorboard.log_dir,
         )
         self.model.set_lists(knowledge.ensemble)
+        self.validated = knowledge.validated
         return super().fit(train_data, valid_data, *args, **kwargs)
+
+    def _valid_epoch(self, valid_data: Any, show_progress: bool = False) -> Any:
+        """As RecBole's; of weights that were fitted to validation, by lists of users that they were not fitted to."""
+        if self.validated is None:
+            return super()._valid_epoch(valid_data, show_progress)
+        final = self.model.lists
+        self.model.set_lists(self.validated)
+        try:
+            return super()._valid_epoch(valid_data, show_progress)
+        finally:
+            self.model.set_lists(final)
 
     def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
         file = kwargs.pop("saved_model_file", self.saved_model_file)

@@ -20,6 +20,7 @@ from recbole_hetcomp.recbole_bridge.identity import run_key
 from recbole_hetcomp.settings import Consensus, HetCompSettings
 from recbole_hetcomp.teachers.contribution import Panel
 from recbole_hetcomp.teachers.estimate import plan_in_words
+from recbole_hetcomp.teachers.fitting import fit_weights
 from recbole_hetcomp.teachers.fusion import ensemble_lists
 from recbole_hetcomp.teachers.planned import PlannedTeacher, planned_student_alone, planned_teachers
 from recbole_hetcomp.teachers.pool import TeacherPool
@@ -40,6 +41,8 @@ class Knowledge:
         ensemble: the consensus of the final snapshots over the items that any teacher lists, int32 [U, L]; L is 0 where
             there are no teachers.
         no_kd: the student trained alone, or None.
+        validated: lists by which the ensemble is validated where its weights were fitted to validation, of no user that
+            they were fitted to, int32 [U, L]; None: the ensemble's.
     """
 
     data: Interactions
@@ -48,6 +51,12 @@ class Knowledge:
     consensus: Consensus
     ensemble: Tensor
     no_kd: Trajectory | None
+    validated: Tensor | None = None
+
+    @property
+    def validated_ensemble(self) -> Tensor:
+        """The lists by which the ensemble is validated, int32 [U, L]."""
+        return self.ensemble if self.validated is None else self.validated
 
     @cached_property
     def trajectories(self) -> Sequence[Tensor]:
@@ -119,9 +128,16 @@ def gather_knowledge(
     )
     teachers = tuple((teacher.label, pool.obtain(teacher)) for teacher in planned)
     consensus: Consensus = settings
+    validated = None
     if teachers:
         panel = Panel(config, settings, data, teachers, train_data._dataset, valid_data)
-        teachers, consensus = (panel.without_harmful() if settings.leave_out_harmful else panel).teachers_and_consensus
+        if settings.leave_out_harmful:
+            panel = panel.without_harmful()
+        if settings.fit_weights and len(panel.teachers) > 1:
+            panel.check_metric()
+            fitted = fit_weights(panel)
+            panel, validated = panel.weighed(fitted.weights), fitted.validated
+        teachers, consensus = panel.teachers_and_consensus
         _report_weights([name for name, _ in teachers], consensus)
     no_kd = pool.obtain(alone) if alone is not None else None
     return Knowledge(
@@ -141,6 +157,7 @@ def gather_knowledge(
             else torch.empty(data.n_users, 0, dtype=torch.int32)
         ),
         no_kd=no_kd,
+        validated=validated,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from harmful_teacher import NOISE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,17 +18,6 @@ from recbole_hetcomp.teachers import contribution
 from recbole_hetcomp.teachers.assessing import assess
 from recbole_hetcomp.teachers.contribution import Contribution, Contributions, agreement, shapley_values
 
-NOISE = '''
-import torch
-
-class Worst:
-    """Ranks against popularity: a teacher that harms."""
-
-    def teach(self, interactions, recorder):
-        counts = -interactions.item_counts.float()
-        recorder.record_scores(lambda users: counts.expand(len(users), -1))
-        return recorder.trajectory()
-'''
 GLOVES = {(0,): 0.0, (1,): 0.0, (2,): 0.0, (0, 1): 1.0, (0, 2): 1.0, (1, 2): 0.0, (0, 1, 2): 1.0}
 
 
