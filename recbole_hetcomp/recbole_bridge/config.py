@@ -17,7 +17,7 @@ from recbole_hetcomp.declared import Settings, closest, convert, default, did_yo
 from recbole_hetcomp.file_errors import check_folder
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden, data_root, is_plain, is_reviving
 from recbole_hetcomp.recbole_bridge.identity import place_keys
-from recbole_hetcomp.recbole_bridge.own_data import own_settings
+from recbole_hetcomp.recbole_bridge.own_data import check_own_files, own_settings
 from recbole_hetcomp.recbole_bridge.property_files import read_preset, read_properties, recbole_defaults
 from recbole_hetcomp.recbole_bridge.recbole_settings import check_model_settings, recbole_setting
 from recbole_hetcomp.recbole_bridge.registry import (
@@ -267,7 +267,7 @@ def companion_config(config: Config, name: str, given: Mapping[str, Any], defaul
 
     Raises:
         ValueError: a key in ``given`` is one that the model does not have, and names the closest one; or the model
-            would never be validated.
+            would never be validated, or lacks files.
     """
     kept = {key: config[key] for key in (*_DATA, "memory_budget_mb") if key in config and is_plain(config[key])}
     root = data_root(config)
@@ -289,6 +289,7 @@ def companion_config(config: Config, name: str, given: Mapping[str, Any], defaul
         raise ValueError(
             f"eval_step={made['eval_step']} for {name} is not allowed: at least 1, a snapshot needs a validation"
         )
+    check_own_files(made)
     made["device"] = config["device"]
     return made
 

@@ -180,7 +180,7 @@ class OwnData:
         """
         own_config = copy.copy(config)
         own_config.final_config_dict = dict(config.final_config_dict)
-        _check_files(own_config)
+        check_own_files(own_config)
         dataset = _class_of(own_config)(own_config)
         own_config.final_config_dict["benchmark_filename"] = dataset.benchmark_filename_list = None
         users = _own_ids(train, dataset, train.uid_field)
@@ -249,8 +249,12 @@ def _class_of(config: Config) -> type[Any]:
     return kind
 
 
-def _check_files(config: Config) -> None:
-    """Refuse what lacks the files of its type, with their names."""
+def check_own_files(config: Config) -> None:
+    """Refuse a model that lacks the files of its type.
+
+    Raises:
+        ValueError: names them.
+    """
     if config["MODEL_TYPE"] == ModelType.KNOWLEDGE:
         for ending in ("kg", "link"):
             file = Path(config["data_path"]) / f"{config['dataset']}.{ending}"

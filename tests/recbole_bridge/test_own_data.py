@@ -63,6 +63,32 @@ def test_only_training_interactions_are_there(model, make):
             assert set(in_tokens(data.dataset, user.repeat(len(items)), items)) <= set(learnt)
 
 
+def test_prepared_parts_are_read_in_the_order_of_their_times(tmp_path):
+    """Split files whose raw lines are in no order, and whose times no run loads."""
+    from recbole.data import create_dataset, data_preparation
+
+    from recbole_hetcomp.data.prepare import Layout, prepare
+    from recbole_hetcomp.recbole_bridge.config import run_settings, teacher_config
+    from recbole_hetcomp.recbole_bridge.quick_start import build_config
+
+    write(tmp_path)
+    when = times(tmp_path)
+    lines = [f"{user},{item},{time}" for (user, item), time in when.items()]
+    (tmp_path / "raw.csv").write_text("user,item,timestamp\n" + "\n".join(lines) + "\n")
+    layout = Layout("table", timestamp_column="timestamp")
+    made = prepare(tmp_path / "raw.csv", tmp_path / "data", "split", layout=layout, split="temporal")
+    given = {**SETTINGS, "teachers": ["SASRec"], "teacher_config": {"SASRec": {"MAX_ITEM_LIST_LENGTH": 4}}}
+    config = build_config("TeacherEnsemble", "split", [str(made.folder / "split.yaml")], given)
+    train = data_preparation(config, create_dataset(config))[0]._dataset
+    assert "timestamp" not in train.inter_feat
+    data = OwnData.load(teacher_config(config, run_settings(config), "SASRec"), train)
+    pairs = in_tokens(train, train.inter_feat["user_id"], train.inter_feat["item_id"])
+    rows, lengths = data.sequences(data.users[1:])
+    for user, row, length in zip(train.field2id_token["user_id"][1:], rows, lengths):
+        mine = sorted((pair for pair in pairs if pair[0] == user), key=lambda pair: when[pair])
+        assert data.dataset.field2id_token["item_id"][row[:length]].tolist() == [item for _, item in mine][-4:]
+
+
 @pytest.mark.parametrize("timed", [True, False])
 @pytest.mark.parametrize("order", ["RO", "TO"])
 def test_a_sequence_is_the_last_training_items_by_time_or_else_as_in_the_file(order, timed, make, tmp_path):

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,8 +83,8 @@ def prepare(
     """Prepare a data set.
 
     The folder ``output/name`` appears whole or not at all. It holds ``name.train.inter``, ``name.valid.inter``,
-    ``name.test.inter`` and ``name.item``, the whole catalogue, for a split; or one ``name.inter``, with times
-    where there are any, for RecBole's own splitter; ``name.yaml``, which tells RecBole all this; and the data card as
+    ``name.test.inter`` and ``name.item``, the whole catalogue, for a split; or one ``name.inter`` for RecBole's own
+    splitter, all with times where there are any; ``name.yaml``, which tells RecBole all this; and the data card as
     ``name.card.json`` and ``name.card.md``. The same input and arguments give the same bytes; only the YAML file
     depends on where the folder is.
 
@@ -203,21 +203,33 @@ def _parts(records: Records, split: str, seed: int) -> tuple[dict[str, Records],
 
 def _write_atomic_files(folder: Path, name: str, records: Records, parts: dict[str, Records]) -> Iterator[Path]:
     if list(parts) == ["all"]:
-        yield _write_frame(folder / f"{name}.inter", _frame(records, with_times=True))
+        yield _write_frame(folder / f"{name}.inter", _frame(records, _times([records])[0]))
         return
-    for part, content in parts.items():
-        yield _write_frame(folder / f"{name}.{part}.inter", _frame(content, with_times=False))
+    for (part, content), times in zip(parts.items(), _times(list(parts.values()))):
+        yield _write_frame(folder / f"{name}.{part}.inter", _frame(content, times))
     catalogue = records.item_ids[pd.unique(records.items)]
     yield _write_frame(folder / f"{name}.item", pd.DataFrame({"item_id:token": catalogue}))
 
 
-def _frame(records: Records, with_times: bool) -> pd.DataFrame:
+def _times(parts: Sequence[Records]) -> list[np.ndarray | None]:
+    """What is written as the times of each part, comparable between them; None where there are none.
+
+    Runs do not load them from parts, for the split is made; models that learn from sequences do.
+    """
+    known = [part.timestamps for part in parts]
+    if any(times is None for times in known):
+        return [None] * len(parts)
+    written = exact_times(np.concatenate([times for times in known if times is not None]))
+    return list(np.split(written, np.cumsum([len(part) for part in parts])[:-1]))
+
+
+def _frame(records: Records, times: np.ndarray | None) -> pd.DataFrame:
     columns: dict[str, Any] = {
         "user_id:token": records.user_ids[records.users],
         "item_id:token": records.item_ids[records.items],
     }
-    if with_times and records.timestamps is not None:
-        columns["timestamp:float"] = exact_times(records.timestamps)
+    if times is not None:
+        columns["timestamp:float"] = times
     return pd.DataFrame({**columns, **records.others})
 
 
