@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,13 @@ class KeepingEvaluator:
         return self.evaluator.evaluate(struct)
 
 
-def per_user_values(config: Any, struct: Any) -> dict[str, np.ndarray]:
+def per_user_values(config: Any, struct: Any, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
     """Every metric of every evaluated user.
 
     Args:
         config: RecBole's Config, with metrics of top lists.
         struct: RecBole's DataStruct of an evaluation.
+        names: metrics; None: all of the Config's.
 
     Returns:
         Metric's name, as in RecBole's result → float64 [n], in the order of the evaluation.
@@ -40,7 +42,7 @@ def per_user_values(config: Any, struct: Any) -> dict[str, np.ndarray]:
         ValueError: a metric does not hand its users' values to RecBole's ``topk_result``.
     """
     values: dict[str, np.ndarray] = {}
-    for name in config["metrics"]:
+    for name in config["metrics"] if names is None else names:
         metric = metrics_dict[name.lower()](config)
         metric.topk_result = lambda label, matrix, cut_offs=metric.topk: {
             f"{label}@{k}": np.asarray(matrix[:, k - 1], dtype=np.float64) for k in cut_offs

@@ -8,9 +8,9 @@ from typing import Any
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import init_logger, init_seed
 
-from recbole_hetcomp.recbole_bridge.config import settings_for
+from recbole_hetcomp.recbole_bridge.config import run_settings, settings_for
 from recbole_hetcomp.recbole_bridge.quick_start import build_config
-from recbole_hetcomp.teachers.contribution import Contributions, Panel
+from recbole_hetcomp.teachers.contribution import Contributions, Panel, check_judged
 from recbole_hetcomp.teachers.knowledge import gather_knowledge
 
 
@@ -27,6 +27,7 @@ def assess(dataset: str, config_files: Sequence[str] = (), settings: Mapping[str
     """
     given = {**(settings or {}), "leave_out_harmful": False}
     config = build_config("TeacherEnsemble", dataset, config_files, given)
+    check_judged(config, run_settings(config).teachers)
     init_seed(config["seed"], config["reproducibility"])
     init_logger(config)
     train_data, valid_data, _ = data_preparation(config, create_dataset(config))

@@ -21,7 +21,7 @@ from torch import Tensor
 from recbole_hetcomp.core import PAD
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.metrics.likeness import likeness
-from recbole_hetcomp.metrics.per_user import KeepingEvaluator, per_user_values
+from recbole_hetcomp.metrics.per_user import KeepingEvaluator, is_per_user, per_user_values
 from recbole_hetcomp.settings import Consensus, HetCompSettings
 from recbole_hetcomp.teachers.fusion import ensemble_lists
 from recbole_hetcomp.teachers.imported_ranking import ListsTrainer
@@ -147,6 +147,22 @@ def agreement(lists: Sequence[Tensor], length: int) -> NDArray[np.float64]:
     return found
 
 
+def check_judged(config: Config, names: Sequence[str]) -> None:
+    """Refuse what says nothing of single teachers.
+
+    Raises:
+        ValueError: there are less than two teachers, or the validation metric is no mean of users' values of which
+            larger ones are better.
+    """
+    if len(names) < 2:
+        raise ValueError(f"teachers={list(names)} is not allowed here: at least two")
+    if not config["valid_metric_bigger"] or not is_per_user(config["valid_metric"].partition("@")[0]):
+        raise ValueError(
+            f"valid_metric={config['valid_metric']!r} is not allowed here: the mean of users' values, of which larger "
+            "ones are better, such as Recall, NDCG, MRR, MAP, Hit or Precision"
+        )
+
+
 class Panel:
     """Some teachers of a run, judged together on its validation split.
 
@@ -184,12 +200,10 @@ class Panel:
         """What each teacher gives.
 
         Raises:
-            ValueError: there are less than two teachers, or smaller values of the validation metric are better.
+            ValueError: as :func:`check_judged`.
         """
         names = [name for name, _ in self.teachers]
-        if len(names) < 2:
-            raise ValueError(f"teachers={names} is not allowed here: at least two")
-        self.check_metric()
+        check_judged(self.config, names)
         shares = shapley_values(lambda members: float(self.of(members).mean()) if members else 0.0, len(names))
         rows = []
         for place, name in enumerate(names):
@@ -203,7 +217,6 @@ class Panel:
 
     def without_harmful(self) -> Panel:
         """The same teachers less those without whom the ensemble is better beyond noise, the worst first; says so."""
-        self.check_metric()
         kept = self
         while len(kept.teachers) > 1:
             gains = [kept._gain(place) for place in range(len(kept.teachers))]
@@ -252,7 +265,8 @@ class Panel:
         trainer = ListsTrainer.judging(self.config, self.train, lists)
         trainer.evaluator = KeepingEvaluator(trainer.evaluator)
         trainer.evaluate_lists(lists, self.valid_data)
-        return per_user_values(self.config, trainer.evaluator.struct)[self.config["valid_metric"].lower()]
+        metric = self.config["valid_metric"].lower()
+        return per_user_values(self.config, trainer.evaluator.struct, [metric.partition("@")[0]])[metric]
 
     @property
     def _everyone(self) -> tuple[int, ...]:
@@ -300,14 +314,3 @@ class Panel:
     @property
     def _length(self) -> int:
         return 2 * max(self.config["topk"])
-
-    def check_metric(self) -> None:
-        """Refuse a validation metric of which smaller values are better.
-
-        Raises:
-            ValueError: names it.
-        """
-        if not self.config["valid_metric_bigger"]:
-            raise ValueError(
-                f"valid_metric={self.config['valid_metric']!r} is not allowed here: larger values must be better"
-            )

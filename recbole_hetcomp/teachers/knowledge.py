@@ -134,7 +134,6 @@ def gather_knowledge(
         if settings.leave_out_harmful:
             panel = panel.without_harmful()
         if settings.fit_weights and len(panel.teachers) > 1:
-            panel.check_metric()
             fitted = fit_weights(panel)
             panel, validated = panel.weighed(fitted.weights), fitted.validated
         teachers, consensus = panel.teachers_and_consensus

@@ -14,6 +14,7 @@ from recbole_hetcomp.metrics.lists import needs_lists_only
 from recbole_hetcomp.recbole_bridge.config import no_kd_config, teacher_config
 from recbole_hetcomp.recbole_bridge.identity import training_identity
 from recbole_hetcomp.settings import SERVED_LENGTH, HetCompSettings
+from recbole_hetcomp.teachers.contribution import check_judged
 from recbole_hetcomp.teachers.imported_teacher import ImportedTeacher
 from recbole_hetcomp.teachers.protocol import OutsideTeacher, outside_teachers
 
@@ -79,6 +80,8 @@ def check_evaluation(config: Config, settings: HetCompSettings) -> None:
         )
     if config["repeatable"]:
         raise ValueError("repeatable=True is not allowed: a recommended item is one that the user has not had")
+    if len(settings.teachers) > 1 and (settings.fit_weights or settings.leave_out_harmful):
+        check_judged(config, settings.teachers)
     longest = max(config["topk"])
     if 2 * longest > settings.K_prime:  # validation items are taken out of the stored lists
         raise ValueError(

@@ -143,3 +143,19 @@ def test_the_command_writes_its_tables(with_harm, monkeypatch, tmp_path, capsys)
     assert lines[0] == "teacher,alone,gain,standard_error,shapley"
     assert len(lines) == 3
     assert (tmp_path / "out" / "agreement.csv").is_file()
+
+
+@pytest.mark.parametrize("setting", ["leave_out_harmful", "fit_weights"])
+def test_a_metric_that_is_no_mean_over_users_is_refused_before_any_training(setting, with_harm, monkeypatch):
+    import recbole_hetcomp
+
+    own = given_settings(with_harm, monkeypatch, metrics=["Recall", "ItemCoverage"], valid_metric="ItemCoverage@10")
+    with pytest.raises(ValueError, match="valid_metric='ItemCoverage@10' is not allowed here"):
+        recbole_hetcomp.run("TeacherEnsemble", "ml-100k", config_dict={**own, setting: True})
+    with pytest.raises(ValueError, match="valid_metric='ItemCoverage@10' is not allowed here"):
+        assess("ml-100k", settings=own)
+
+
+def test_other_metrics_may_be_of_any_kind(with_harm, monkeypatch):
+    own = given_settings(with_harm, monkeypatch, metrics=["Recall", "ItemCoverage"], valid_metric="Recall@10")
+    assert assess("ml-100k", settings=own).metric == "recall@10"
