@@ -133,9 +133,12 @@ def quick(function: Function) -> Function:
     return click.option("--quick", is_flag=True, help=help)(call)  # type: ignore[return-value]
 
 
-def config_files(help: str = "YAML files with settings, separated by spaces.") -> Decorator:
-    """``--config_files``, given to the function as a tuple of names."""
-    return click.option("--config_files", default="", show_default=False, type=ConfigFiles(), help=help, is_eager=True)
+def config_files(help: str = "YAML files with settings, separated by spaces; may be given again.") -> Decorator:
+    """``--config_files``, given to the function as a tuple of names; later ones win."""
+    return click.option(
+        "--config_files", multiple=True, type=ConfigFiles(), help=help, is_eager=True,
+        callback=lambda ctx, option, given: tuple(name for names in given for name in names),
+    )  # fmt: skip
 
 
 def declared(group: type[Settings], names: Sequence[str] | None = None) -> Decorator:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from recbole_hetcomp import cli
@@ -149,3 +150,24 @@ def test_a_config_file_that_is_no_yaml_is_a_wrong_call(tmp_path, capsys):
     (tmp_path / "broken.yaml").write_text("a: [")
     assert cli.run_recbole_main([f"--config_files={tmp_path / 'broken.yaml'}"]) == 2
     assert "error: while parsing" in capsys.readouterr().err
+
+
+def test_config_files_may_be_given_in_one_word_or_in_several(tmp_path):
+    from recbole_hetcomp.cli import options
+
+    files = []
+    for name in ("a", "b", "c"):
+        files.append(tmp_path / f"{name}.yaml")
+        files[-1].write_text("epochs: 2\n")
+    given: list[tuple[str, ...]] = []
+
+    @click.command()
+    @options.config_files()
+    def command(config_files: tuple[str, ...]) -> None:
+        given.append(config_files)
+
+    a, b, c = map(str, files)
+    for words in ([f"--config_files={a} {b}", f"--config_files={c}"], ["--config_files", a, f"--config_files={b} {c}"]):
+        command.main(words, standalone_mode=False)
+    command.main([], standalone_mode=False)
+    assert given == [(a, b, c), (a, b, c), ()]
