@@ -144,6 +144,12 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
 
 
 @pytest.fixture(scope="session")
+def working_in() -> Callable[..., Any]:
+    """``with working_in(folder) as lines``: what runs inside works in the folder, and logs these lines."""
+    return workplace
+
+
+@pytest.fixture(scope="session")
 def finished_run(tiny_run: Callable[..., Run]) -> Run:
     """One HetComp run with all defaults of ``tiny_settings``; the first to fill the shared store."""
     return tiny_run()

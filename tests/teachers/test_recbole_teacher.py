@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,19 @@ class Pop:
 '''
 
 
-def taught(folder: Path, teachers: list[str], model: str = "HetComp", **more: Any) -> list[str]:
-    """Run on the small data set; what was logged."""
-    from conftest import workplace
+@pytest.fixture(scope="module")
+def taught(working_in: Callable[..., Any]) -> Callable[..., list[str]]:
+    """``taught(folder, teachers, model="HetComp", **more)``: run on the small data set; what was logged."""
 
+    def run(folder: Path, teachers: list[str], model: str = "HetComp", **more: Any) -> list[str]:
+        with working_in(folder) as lines:
+            run_small(folder, teachers, model, **more)
+            return list(lines)
+
+    return run
+
+
+def run_small(folder: Path, teachers: list[str], model: str, **more: Any) -> None:
     if not (folder / NAME).exists():
         write(folder)
     settings = {
@@ -47,9 +57,7 @@ def taught(folder: Path, teachers: list[str], model: str = "HetComp", **more: An
         "store_dir": str(folder / "store"), "result_dir": str(folder / "results"),
         "checkpoint_dir": str(folder / "saved"), **more,
     }  # fmt: skip
-    with workplace(folder) as lines:
-        recbole_hetcomp.run(model, NAME, config_dict=settings)
-        return list(lines)
+    recbole_hetcomp.run(model, NAME, config_dict=settings)
 
 
 def entries(folder: Path) -> dict[str, Any]:
@@ -58,7 +66,7 @@ def entries(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], list[str]]:
+def run(taught: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], list[str]]:
     """A run with a teacher of each type, and the same run again."""
     folder = tmp_path_factory.mktemp("types")
     teachers = ["SASRec", "DIN", "DeepFM", "CKE", "EASE"]
@@ -92,7 +100,7 @@ def test_their_lists_hold_whole_catalogues_less_training_items(run):
     assert len(found["EASE"].epochs) == 1
 
 
-def test_a_changed_feature_is_another_teacher_for_those_who_read_it(run):
+def test_a_changed_feature_is_another_teacher_for_those_who_read_it(run, taught):
     folder, *_ = run
     with (folder / NAME / "mine.user").open("a") as file:
         file.write("u1\t21\n")
@@ -102,7 +110,7 @@ def test_a_changed_feature_is_another_teacher_for_those_who_read_it(run):
     assert "DeepFM" in trained[0]
 
 
-def test_classes_of_ones_own_by_their_paths(tmp_path, monkeypatch):
+def test_classes_of_ones_own_by_their_paths(taught, tmp_path, monkeypatch):
     (tmp_path / "my_rankers.py").write_text(OWN_CLASS)
     monkeypatch.syspath_prepend(str(tmp_path))
     names = ["my_rankers.Ranker", "my_rankers.Reader", "my_rankers.Pop"]
@@ -112,7 +120,7 @@ def test_classes_of_ones_own_by_their_paths(tmp_path, monkeypatch):
     assert all("code" in trajectory.settings for trajectory in found.values())
 
 
-def test_the_scores_at_the_end_are_those_that_were_recorded(tmp_path):
+def test_the_scores_at_the_end_are_those_that_were_recorded(taught, tmp_path):
     """The best snapshot's list of each user, made anew by the model that RecBole trains with the same seed."""
     from recbole_hetcomp.recbole_bridge import own_data
 
