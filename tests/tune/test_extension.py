@@ -19,7 +19,8 @@ def test_a_sweep_over_a_method_of_ones_own(tmp_path, subprocess_environment):
         (tmp_path / name).write_text(text, encoding="utf-8")
     words = [
         "tune", "--extension", "soft.py", "--extension", "neighbours.py", "--model", "Soft", "--space", "space.yaml",
-        "--num_samples", "2", "--epochs", "2", "--seed", "1", "--search", "random", "--output", "out",
+        "--num_samples", "2", "--epochs", "2", "--seed", "1", "--search", "random", "--scheduler", "none",
+        "--output", "out",
         "--teachers=[neighbours.Neighbours]", "--eval_step=1",
     ]  # fmt: skip
     done = subprocess.run(

@@ -177,10 +177,8 @@ def _seconds(times: pd.Series) -> Floats:
 def _numbers(column: pd.Series, file: Path, unit: str, first: int, dates: bool) -> Floats:
     if pd.api.types.is_datetime64_any_dtype(column):
         return _seconds(column)
-    if dates and len(column) and _is_date(column.iloc[0]):
-        values = _seconds(pd.to_datetime(column, format="ISO8601", utc=True, errors="coerce"))
-    else:
-        values = _plain_numbers(column)
+    written_as_dates = dates and len(column) > 0 and _is_date(column.iloc[0])
+    values = _date_seconds(column) if written_as_dates else _plain_numbers(column)
     wrong = np.flatnonzero(~np.isfinite(values))
     if len(wrong):
         place = int(wrong[0])
@@ -188,6 +186,16 @@ def _numbers(column: pd.Series, file: Path, unit: str, first: int, dates: bool) 
         raise ValueError(
             f"{unit} {place + first} of {file} has {column.iloc[place]!r} in column {column.name!r}; needed: {needed}"
         )
+    return values
+
+
+def _date_seconds(column: pd.Series) -> Floats:
+    """Seconds of dates, those without a zone by themselves: pandas 2 takes them for of the zone of the one before."""
+    values = np.full(len(column), np.nan)
+    zoned = column.astype(str).str.contains(r"(?:Z|[+-]\d\d:?\d\d)$", regex=True).to_numpy(dtype=bool)
+    for rows in (zoned, ~zoned):
+        if rows.any():
+            values[rows] = _seconds(pd.to_datetime(column[rows], format="ISO8601", utc=True, errors="coerce"))
     return values
 
 
