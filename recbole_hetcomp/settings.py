@@ -40,10 +40,11 @@ class Student(Settings):
     compare_no_kd: bool = setting(True, "Whether the same student is also trained without teachers, for the table.")
     no_kd_config: Mapping[str, Any] = setting(
         {
-            "learning_rate": 0.005,
-            "weight_decay": 3e-5,
+            "learning_rate": 0.02,
+            "learning_rate_schedule": "cosine",
+            "scaled_weight_decay": 0.038,
             "train_batch_size": 2048,
-            "epochs": 400,
+            "epochs": 60,
             "eval_step": 5,
             "stopping_step": 5,
         },
@@ -56,7 +57,7 @@ class Teachers(Settings):
     """Teachers and their trajectories (method section 1)."""
 
     teachers: tuple[str, ...] = setting(
-        ("BPR", "CML", "NeuMF", "LightGCN", "MultiVAE", "ItemVAE"),
+        ("IALS", "CML", "LightGCN", "MultiVAE", "ItemVAE"),
         "RecBole models of any type, import:NAME, dotted paths of your own (docs/teachers.md).",
     )
     teacher_config: Mapping[str, Mapping[str, Any]] = setting(
@@ -83,7 +84,7 @@ class Teachers(Settings):
 class Ranks(Settings):
     """What consensus and curriculum share."""
 
-    T_r: float = setting(10.0, "Temperature of the rank's importance, in ranks.", above=0)
+    T_r: float = setting(30.0, "Temperature of the rank's importance, in ranks.", above=0)
 
 
 @settings_group
@@ -96,7 +97,7 @@ class Consensus(Ranks):
         None, "w_m, one per teacher; None: from their validation scores."
     )
     quality_weighting: float = setting(
-        30.0,
+        10.0,
         "beta in w_m = exp(beta (q_m / mean q - 1)), q_m a teacher's validation score; 0: 1 each.",
         at_least=0,
     )
@@ -107,7 +108,7 @@ class Consensus(Ranks):
         one_of=("consensus", "rrf", "borda", "combsum", "combmnz"),
     )
     rrf_k: float = setting(60.0, "k in rrf's 1 / (k + rank), ranks from 1.", at_least=0)
-    use_consistency: bool = setting(True, "Whether the consensus has its consistency term.")
+    use_consistency: bool = setting(False, "Whether the consensus has its consistency term.")
     consistency_window: int = setting(
         0, "Snapshots on each side over which the consistency is measured; 0: each listing counts 1.", at_least=0
     )
@@ -180,7 +181,7 @@ class Curriculum(Ranks):
     """Dynamic knowledge construction (method sections 3 and 4)."""
 
     curriculum: str = setting(
-        "dynamic", "dynamic (the paper's), or none (the final consensus from the start).", one_of=("dynamic", "none")
+        "none", "dynamic (the paper's), or none (the final consensus from the start).", one_of=("dynamic", "none")
     )
     pace: str = setting(
         "user",
@@ -196,9 +197,20 @@ class Curriculum(Ranks):
     alpha: float = setting(1.05, "How much closer a user must have come to a snapshot to be taught it.", above=0)
     alpha_decay: float = setting(0.995, "Factor on alpha per curriculum step.", above=0, at_most=1)
     p: int = setting(5, "Epochs between curriculum steps.", at_least=1)
+    alpha_exponent: str = setting(
+        "step",
+        "What alpha_decay is raised to: step (the paper's, 1 at the first comparison), epoch (epoch // p, the authors' "
+        "code, 2 there).",
+        one_of=("step", "epoch"),
+    )
+    observed_follow: bool = setting(
+        True, "Whether the taught observed items follow the snapshots; False: those of the start stay (authors' code)."
+    )
 
     def alpha_at(self, step: int) -> float:
         """alpha_t; step 0 is the one that only measures, so the first comparison uses step 1.
+
+        Step t comes before epoch (t + 1) p, so ``alpha_exponent: epoch`` is one more.
 
         Once alpha_t is at most 1 (from step 10 on, with the defaults) every gamma but one that equals 1
         exactly moves its user on: the curriculum ends soon after, whatever the student does.
@@ -206,7 +218,7 @@ class Curriculum(Ranks):
         >>> Curriculum(alpha=2.0, alpha_decay=0.5).alpha_at(2)
         0.5
         """
-        return self.alpha * self.alpha_decay**step
+        return self.alpha * self.alpha_decay ** (step + (self.alpha_exponent == "epoch"))
 
 
 @settings_group
@@ -215,13 +227,20 @@ class Loss(Settings):
 
     adkt: str = setting(
         "user",
-        "When users take the fine loss: user (each alone), global (all with the last), fine, coarse (that loss alone).",
+        "When users take the fine loss: user (each alone), global (all, when the teachers' mean snapshots round to "
+        "the last; the curriculum then ends), fine, coarse (that loss alone).",
         one_of=("user", "global", "fine", "coarse"),
     )
     observed_knowledge: str = setting(
         "separate",
         "separate (observed items in terms of their own), none (left out), joint (observed, then unobserved, as one).",
         one_of=("separate", "none", "joint"),
+    )
+    behind_observed: str = setting(
+        "untaught",
+        "What stands behind the observed items in the fine loss: untaught (unobserved items outside the first K/2 of "
+        "the taught list), unobserved (all of them).",
+        one_of=("untaught", "unobserved"),
     )
     coarse_weight: float = setting(0.01, "Weight of the coarse loss, summed over a batch's users.", at_least=0)
     fine_weight: float = setting(0.005, "Weight of the fine loss, summed over a batch's users.", at_least=0)
@@ -268,10 +287,18 @@ class Training(Settings):
     train_batch_size: int = setting(
         1024, "Interactions in a batch with user_sampling: interaction and of the base loss.", at_least=1
     )
-    learning_rate: float = setting(0.01, "Learning rate.", above=0)
+    learning_rate: float = setting(0.06, "Learning rate.", above=0)
     weight_decay: float = setting(0.0, "The L2 penalty of the optimizer.", at_least=0)
-    epochs: int = setting(600, "Epochs at most, in the mode of user_sampling.", at_least=0)
-    eval_step: int = setting(10, "Epochs between validations.", at_least=1)
+    scaled_weight_decay: Optional[float] = setting(
+        None, "c in weight_decay = c / sqrt(users x items), where weight_decay is not given; None: no rule.", at_least=0
+    )
+    learning_rate_schedule: str = setting(
+        "cosine",
+        "constant, or cosine: the rate falls to nearly 0 along half a cosine over the epochs.",
+        one_of=("constant", "cosine"),
+    )
+    epochs: int = setting(60, "Epochs at most, in the mode of user_sampling.", at_least=0)
+    eval_step: int = setting(5, "Epochs between validations.", at_least=1)
     stopping_step: int = setting(
         10, "Validations without a gain before stopping; counted once the curriculum has ended.", at_least=0
     )

@@ -145,9 +145,12 @@ def coarse_loss(scores: Sequence[float], observed: Collection[int], pi_plus: lis
     return math.fsum(logsumexp([scores[i], *rest]) - scores[i] for i in pi_plus + pi_minus)
 
 
-def rank_loss(scores: Sequence[float], observed: Collection[int], ranking: list[int]) -> float:
-    """Section 5, L_rank for one user: behind the list stand the unobserved items that are not in it."""
-    rest = [scores[i] for i in range(len(scores)) if i not in observed and i not in ranking]
+def rank_loss(
+    scores: Sequence[float], observed: Collection[int], ranking: list[int], left_out: Collection[int] = ()
+) -> float:
+    """Section 5, L_rank for one user: behind the list stand the unobserved items that are not in it (or left out)."""
+    hidden = {*observed, *ranking, *left_out}
+    rest = [scores[i] for i in range(len(scores)) if i not in hidden]
     return math.fsum(
         logsumexp([scores[i] for i in ranking[k:]] + rest) - scores[ranking[k]] for k in range(len(ranking))
     )
@@ -163,9 +166,15 @@ def rank_loss_gradient(scores: Sequence[float], rest: Sequence[float]) -> list[f
 
 
 def fine_loss(
-    scores: Sequence[float], observed: Collection[int], pi_plus: list[int], pi_minus: list[int], K: int
+    scores: Sequence[float],
+    observed: Collection[int],
+    pi_plus: list[int],
+    pi_minus: list[int],
+    K: int,
+    behind_observed: str = "untaught",
 ) -> float:
     """Section 5, L_fine for one user; ``pi_minus`` may be shorter than K."""
-    return rank_loss(scores, observed, pi_plus) + 0.5 * (
+    taught = pi_minus[: K // 2] if behind_observed == "untaught" else []
+    return rank_loss(scores, observed, pi_plus, taught) + 0.5 * (
         rank_loss(scores, observed, pi_minus[: K // 2]) + rank_loss(scores, observed, pi_minus[: max(1, K // 10)])
     )

@@ -31,6 +31,7 @@ _SOURCES = ("table", "vectors", "checkpoint", "function")
 @click.option("--length", default=1000, help="Items of a list that are kept of what scores all items.")
 @click.option("--allow", default="", metavar="KIND=SHARE,…", help="Shares of mismatches that are allowed.")
 @click.option("--replace", is_flag=True, help="Take the place of another import of this name.")
+@click.option("--address", help="Ray cluster whose workers read the table (Ray Data): auto, or HOST:PORT.")
 @click.option("--any_split", is_flag=True, help="It learnt from no validation or test data of any split.")
 def import_teacher(
     name: str, dataset: str, config_files: Sequence[str], settings: Mapping[str, Any], columns: str, allow: str,
@@ -44,6 +45,8 @@ def import_teacher(
         sources = [source for source in _SOURCES if given[source] is not None]
         if len(sources) != 1:
             raise ValueError(f"give one source, {', '.join(f'--{source}' for source in _SOURCES)}, not {len(sources)}")
+        if given["address"] is not None and sources != ["table"]:
+            raise ValueError("--address belongs to --table")
         if given["ids"] is not None and sources != ["vectors"]:
             raise ValueError("--ids belongs to --vectors")
         named, shares = read_pairs("--columns", columns), read_pairs("--allow", allow)
@@ -70,8 +73,17 @@ def _import(source: str, given: Mapping[str, Any], columns: Mapping[str, Any], p
 
     place = given[source]
     if source == "table":
-        table = RankingTable(place, given["format"], {key: str(name) for key, name in columns.items()}, given["by"])
-        rankings, counted = importing.import_table(target, plan, table)
+        how = place, given["format"], {key: str(name) for key, name in columns.items()}, given["by"]
+        if given["address"] is None:
+            table = RankingTable(*how)
+            rankings, counted = importing.import_table(target, plan, table)
+        else:
+            from recbole_hetcomp.data.rankings.spread import SpreadTable
+            from recbole_hetcomp.tune.cluster import ray_cluster
+
+            table = SpreadTable(*how)
+            with ray_cluster(given["address"]):
+                rankings, counted = importing.import_table(target, plan, table)
         return rankings, [*table.notes, *counted.lines()]
     counted = plan.check(target, str(place) if source != "vectors" else " and ".join(map(str, place)))
     if source == "vectors":

@@ -71,6 +71,17 @@ class CurriculumState:
         """True for users who are at the last snapshot of every teacher, bool, shape [U]."""
         return (self.v == self.last).all(dim=1)
 
+    def arrived(self, active: Tensor | None = None) -> bool:
+        """Whether the mean of v over the (active) users, rounded, is every teacher's last snapshot.
+
+        The moment at which the authors' code takes all users to the fine loss; some are still behind.
+
+        >>> CurriculumState(torch.tensor([[3], [3], [2]]), torch.zeros(3, 1), torch.tensor([3]), 1).arrived()
+        True
+        """
+        v = self.v if active is None else self.v[active]
+        return len(v) == 0 or bool((v.double().mean(dim=0).round() == self.last).all())
+
     def share_at(self, active: Tensor | None = None) -> list[list[float]]:
         """For each teacher, the share of the (active) users who are at each of its snapshots.
 

@@ -21,6 +21,8 @@ from torch.nn.functional import embedding
 from recbole_hetcomp.core.fused_rest import rest_of
 from recbole_hetcomp.core.losses import weighted_loss
 from recbole_hetcomp.core.rankings import PAD, user_blocks
+from recbole_hetcomp.declared import default
+from recbole_hetcomp.settings import Loss
 
 
 def fused_listwise_loss(
@@ -35,6 +37,7 @@ def fused_listwise_loss(
     first_item: int = 0,
     budget: int | None = None,
     sample: tuple[Tensor, Tensor] | None = None,
+    behind_observed: str = default(Loss, "behind_observed"),
 ) -> Tensor:
     r"""Weighted coarse and fine losses of a batch for scores f(u, i) = p_u . q_i.
 
@@ -57,6 +60,7 @@ def fused_listwise_loss(
         budget: scores held at once; bounds memory, changes no result beyond rounding. None: by device.
         sample: items drawn for the whole batch, without repeats, int64 [S], and the number of items in each user's
             rest [B]: R_u is estimated from the drawn ones. None: exact.
+        behind_observed: as in `fine_loss`.
 
     Returns:
         Scalar, of the factors' type.
@@ -73,7 +77,7 @@ def fused_listwise_loss(
         observed.shape[1],
         excluded,
         fine,
-        (coarse_weight, fine_weight),
+        (coarse_weight, fine_weight, behind_observed),
         first_item,
         budget,
         sample,
@@ -93,7 +97,7 @@ class _FusedListwiseLoss(torch.autograd.Function):
         split: int,
         excluded: Tensor,
         fine: Tensor,
-        weights: tuple[float, float],
+        weights: tuple[float, float, str],
         first_item: int,
         budget: int | None,
         sample: tuple[Tensor, Tensor] | None,
@@ -133,7 +137,7 @@ def _loss_and_gradients(
     valid: Tensor,
     split: int,
     fine: Tensor,
-    weights: tuple[float, float],
+    weights: tuple[float, float, str],
     wanted: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The block's loss, and its gradients by the listed items' scores [B, P + K] and by R_u [B]."""

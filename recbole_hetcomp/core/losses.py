@@ -8,12 +8,16 @@ never read.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import logsigmoid
+
+from recbole_hetcomp.declared import default
+from recbole_hetcomp.settings import Loss
 
 
 def rest_logsumexp(scores: Tensor, excluded: Tensor) -> Tensor:
@@ -128,12 +132,14 @@ def fine_loss(
     rest: Tensor,
     observed_valid: Tensor | None = None,
     unobserved_valid: Tensor | None = None,
+    behind_observed: str = default(Loss, "behind_observed"),
 ) -> Tensor:
     r"""L_fine: the order of the items on top.
 
     .. math:: L = L_{rank}(\pi^+_u) + \tfrac12 [ L_{rank}(\pi^-_u[:K/2]) + L_{rank}(\pi^-_u[:K/10]) ]
 
-    where behind each list stand the unobserved items that are not in it: rest_u and what is left of pi-_u.
+    where behind each list of pi-_u stand the unobserved items that are not in it: rest_u and what is left of pi-_u.
+    Behind pi+_u stand those outside the first K/2 of pi-_u, so that observed items do not push down what is taught.
     K/2 and K/10 are rounded down, K/10 to no less than 1.
     Source: method section 5.
 
@@ -143,12 +149,13 @@ def fine_loss(
         rest: R_u, shape [B]; -inf for an empty rest.
         observed_valid: False at padded places, bool, shape [B, P]; all True if None.
         unobserved_valid: False at padded places, bool, shape [B, K]; all True if None.
+        behind_observed: untaught (as above), or unobserved: all unobserved items stand behind pi+_u.
 
     Returns:
         Loss per user in nats, shape [B]. The caller reduces.
 
-    >>> fine_loss(torch.zeros(1, 1), torch.zeros(1, 2), torch.zeros(1))   # log 4 + (log 3 + log 3) / 2
-    tensor([2.4849])
+    >>> fine_loss(torch.zeros(1, 1), torch.zeros(1, 2), torch.zeros(1))   # log 3 + (log 3 + log 3) / 2
+    tensor([2.1972])
     """
     if unobserved_valid is None:
         unobserved_valid = torch.ones_like(unobserved_scores, dtype=torch.bool)
@@ -162,7 +169,8 @@ def fine_loss(
     def first(n_listed: int) -> Tensor:
         return plackett_luce_nll(unobserved[:, :n_listed], behind(n_listed), unobserved_valid[:, :n_listed])
 
-    return plackett_luce_nll(observed_scores, behind(0), observed_valid) + 0.5 * (first(half) + first(tenth))
+    left_out = half if behind_observed == "untaught" else 0
+    return plackett_luce_nll(observed_scores, behind(left_out), observed_valid) + 0.5 * (first(half) + first(tenth))
 
 
 def weighted_loss(
@@ -173,6 +181,7 @@ def weighted_loss(
     fine: Tensor,
     coarse_weight: float,
     fine_weight: float,
+    behind_observed: str = default(Loss, "behind_observed"),
 ) -> Tensor:
     """Coarse loss of the users in the coarse stage and fine loss of the others, weighted and summed over users.
 
@@ -186,6 +195,7 @@ def weighted_loss(
         fine: True for users in the fine stage, bool, shape [B].
         coarse_weight: weight of the coarse loss.
         fine_weight: weight of the fine loss.
+        behind_observed: as in `fine_loss`.
 
     Returns:
         Scalar.
@@ -199,7 +209,7 @@ def weighted_loss(
     n_fine = int(fine.sum())
     for loss, weight, rows, n_rows in (
         (coarse_loss, coarse_weight, ~fine, len(fine) - n_fine),
-        (fine_loss, fine_weight, fine, n_fine),
+        (partial(fine_loss, behind_observed=behind_observed), fine_weight, fine, n_fine),
     ):
         if n_rows:
             chosen = parts if n_rows == len(fine) else tuple(part[rows] for part in parts)

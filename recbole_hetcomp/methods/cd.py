@@ -47,7 +47,7 @@ def soft_cross_entropy(scores: Tensor, targets: Tensor, weights: Tensor) -> Tens
     return (weights * binary_cross_entropy_with_logits(scores, targets, reduction="none")).sum(dim=1)
 
 
-@distillation_method(CDSettings, training={**TRAINING, "epochs": 400, "K": 200})
+@distillation_method(CDSettings, training={**TRAINING, "K": 200})
 class CDTrainer(ConsensusTrainer):
     r"""*Collaborative Distillation for Top-N Recommendation* (Lee et al., ICDM 2019).
 

@@ -22,7 +22,7 @@ class CLDRDSettings(Settings):
     stage_groups: tuple[int, ...] = setting(
         (1, 5, 20, 200), "Groups into which the list is cut in each stage, coarse to fine."
     )
-    stage_epochs: int = setting(10, "Epochs of every stage but the last.", at_least=1)
+    stage_epochs: int = setting(5, "Epochs of every stage but the last.", at_least=1)
 
     def check(self) -> None:
         """Refuse stages that do not become finer."""

@@ -25,26 +25,32 @@ class HetCompTrainer(DistillingTrainer):
         data = knowledge.data
         self.active = data.active.to(self.device)
         self.users = data.users.to(self.device)
-        self.lists = TaughtLists(
-            knowledge, self.settings.block_elements, torch.device(self.device), self.settings.observed_knowledge
-        )
-        self.objective = ListwiseObjective(self.lists, self.settings, data.n_items, self.generator)
         taking_part = self.active if self.settings.curriculum == "dynamic" else torch.zeros_like(self.active)
         self._enter(CurriculumState.start(data.n_users, knowledge.snapshots, self.device, taking_part))
+        self.lists = TaughtLists(
+            knowledge,
+            self.settings.block_elements,
+            torch.device(self.device),
+            self.settings.observed_knowledge,
+            None if self.settings.observed_follow else self.state.v,
+        )
+        self.objective = ListwiseObjective(self.lists, self.settings, data.n_items, self.generator)
         self.lists.rebuild(self.users, self.state.v)
 
     def _enter(self, state: CurriculumState) -> None:
         self.state = state
         finished = state.finished
+        at_once = self.settings.adkt == "global"
+        self.ended = state.arrived(self.active) if at_once else bool(finished.all())
         self.fine = {
             "user": finished,
-            "global": finished & finished.all(),
+            "global": torch.full_like(finished, self.ended),
             "fine": torch.ones_like(finished),
             "coarse": torch.zeros_like(finished),
         }[self.settings.adkt]
 
     def before_epoch(self, epoch: int) -> None:
-        if epoch and epoch % self.settings.p == 0 and not bool(self.state.finished.all()):
+        if epoch and epoch % self.settings.p == 0 and not self.ended:
             self._curriculum_step(epoch)
 
     def _curriculum_step(self, epoch: int) -> None:
@@ -93,7 +99,7 @@ class HetCompTrainer(DistillingTrainer):
         return self.objective(self.model, users, self.fine[users])
 
     def may_stop(self) -> bool:
-        return bool(self.state.finished.all())
+        return self.ended
 
     def stage_name(self) -> str:
         return f"fine {float(self.fine[self.active].float().mean()):.0%}"

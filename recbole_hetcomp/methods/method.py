@@ -21,9 +21,9 @@ TRAINING: Mapping[str, Any] = {
     "base_loss_weight": 1.0,
     "user_batch_size": 64,
     "train_batch_size": 2048,
-    "learning_rate": 0.01,
-    "weight_decay": 3e-5,
-    "epochs": 200,
+    "learning_rate": 0.02,
+    "scaled_weight_decay": 0.038,
+    "epochs": 60,
     "eval_step": 5,
     "stopping_step": 5,
 }

@@ -76,7 +76,7 @@ def weighted_log_loss(listed: Tensor, weights: Tensor) -> Tensor:
     return -(weights * logsigmoid(listed)).sum(dim=1)
 
 
-@distillation_method(RDSettings, training={**TRAINING, "epochs": 400, "K": 100})
+@distillation_method(RDSettings, training={**TRAINING, "K": 100})
 class RDTrainer(ConsensusTrainer):
     r"""*Ranking Distillation: Learning Compact Ranking Models With High Performance* (Tang & Wang, KDD 2018).
 

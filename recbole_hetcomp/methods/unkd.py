@@ -147,7 +147,7 @@ def pair_loss(positive: Tensor, negative: Tensor, valid: Tensor) -> Tensor:
     return losses.sum(dim=1) / valid.sum(dim=1).clamp(min=1)
 
 
-@distillation_method(UnKDSettings, training={**TRAINING, "user_batch_size": 128, "learning_rate": 0.005, "epochs": 400})
+@distillation_method(UnKDSettings, training={**TRAINING, "user_batch_size": 128})
 class UnKDTrainer(ConsensusTrainer):
     r"""*Unbiased Knowledge Distillation for Recommendation* (Chen et al., WSDM 2023).
 

@@ -33,6 +33,8 @@ from recbole_hetcomp.recbole_bridge.registry import (
     why_not,
 )
 from recbole_hetcomp.recbole_bridge.source import outside_code
+from recbole_hetcomp.recbole_bridge.training_rules import ALL as TRAINING_RULES
+from recbole_hetcomp.recbole_bridge.training_rules import prefer_given
 from recbole_hetcomp.settings import HetCompSettings, Run, Student, Training, from_outside, score_elements
 
 _DATA = (set(dataset_arguments) | set(general_arguments) | set(evaluation_arguments)) - {"config_file"}
@@ -92,6 +94,7 @@ def checked_settings(config: Config, method: type[Settings] | None = None) -> He
     check_data_files(config)
     if method is not None:
         method.read(config)
+    prefer_given(config, config.external_config_dict)
     settings = run_settings(config)
     if not is_reviving():
         for name in ("store_dir", "result_dir", "checkpoint_dir"):
@@ -151,13 +154,15 @@ def _check_nested(place: str, model: str, given: Mapping[str, Any], known: Itera
         ValueError, TypeError: names the place, the setting and the value.
     """
     defaults = {**recbole_defaults("overall"), **model_defaults(model), **teacher_defaults(model)}
-    all_known = set(defaults) | set(known) | _DATA
+    all_known = set(defaults) | set(known) | _DATA | TRAINING_RULES
     for key in given:
         if key not in all_known and not recbole_setting(key):
             hint = suggestion(key, all_known)
             if hint or not outside_code(model):
                 raise ValueError(f"{place} names {key!r}, which nothing reads{hint}")
     check_model_settings(place, given, defaults)
+    rules = {key: given[key] for key in TRAINING_RULES if key in given}
+    Training(**{key: convert(f"{place}: {key}", value, field_types(Training)[key]) for key, value in rules.items()})
 
 
 def refuse_misspelt(config: Config, method: type[Settings] | None = None) -> None:
@@ -277,11 +282,12 @@ def companion_config(config: Config, name: str, given: Mapping[str, Any], defaul
     with command_line_hidden():
         kept |= own_settings(config, name, {**defaults, **given})
         made = Config(model=name, dataset=config["dataset"], config_dict={**kept, **defaults, **given})
-    known = sorted(set(made.internal_config_dict) | set(defaults) | set(kept))
+    known = sorted(set(made.internal_config_dict) | set(defaults) | set(kept) | TRAINING_RULES)
     for key in given:
         if key not in known and not recbole_setting(key) and not outside_code(name):
             hint = suggestion(key, known) or f". Allowed: {', '.join(known)}."
             raise ValueError(f"unknown setting {key!r} for {name}{hint}")
+    prefer_given(made, given)
     own = getattr(get_model(name), "own_settings", None)
     if own is not None:
         own.read(made)

@@ -14,6 +14,7 @@ from torch import Tensor, arange, cat, nn, ones_like
 from torch.nn.functional import embedding
 
 from recbole_hetcomp.teachers.cml import CML
+from recbole_hetcomp.teachers.ials import IALS
 
 
 class Backbone:
@@ -86,7 +87,7 @@ def adapter_of(model: Any) -> Backbone:
     return _ADAPTERS.get(type(model), Backbone)(model)
 
 
-@backbone_adapter(BPR)
+@backbone_adapter(BPR, IALS)
 class FactorizationBackbone(Backbone):
     """Matrix factorization."""
 

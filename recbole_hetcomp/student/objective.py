@@ -39,6 +39,7 @@ class TaughtLists:
         device: where the lists live.
         observed_knowledge: ``separate`` (π⁺ beside π⁻), ``none`` (π⁺ is left out: all ``PAD``) or ``joint`` (one list
             in place of π⁻, π⁺ before it: the teachers' order between observed and unobserved items is not recorded).
+        observed_v: snapshots of which π⁺ is made whatever ``rebuild`` is given, int64 [U, M]; None: the same.
 
     Attributes:
         unobserved: π⁻, int32 [U, K].
@@ -51,6 +52,7 @@ class TaughtLists:
         budget: int,
         device: torch.device,
         observed_knowledge: str,
+        observed_v: Tensor | None = None,
     ) -> None:
         data, consensus = knowledge.data, knowledge.consensus
         self.history = Ragged(data.observed.offsets.to(device), data.observed.values.to(device))
@@ -58,6 +60,7 @@ class TaughtLists:
         self.observed_ranks = knowledge.observed_ranks
         self.consensus, self.budget = consensus, budget
         self.observed_knowledge = observed_knowledge
+        self.observed_v = observed_v
         self.item_weights = popularity_weights(data.item_counts.to(device), consensus.popularity_discount)
         self.unobserved = torch.full((data.n_users, consensus.K), PAD, dtype=torch.int32, device=device)
         self.observed = torch.full((data.n_users, consensus.K_observed), PAD, dtype=torch.int32, device=device)
@@ -71,13 +74,15 @@ class TaughtLists:
         """
         k, k_observed = self.consensus.K, self.consensus.K_observed
         how = self.consensus, self.budget, self.item_weights
+        observed_v = v if self.observed_v is None else self.observed_v
         for rows in user_blocks(len(users), k, self.budget):
             block, selected = users[rows], v[users[rows]]
             items, _ = taught_unobserved(self.trajectories, selected, block, k, *how)
             self.unobserved[block] = items.int()
             if self.observed_knowledge == "none":
                 continue
-            observed = taught_observed(self.history, self.observed_ranks, selected, block, k_observed, *how)
+            at = observed_v[block]
+            observed = taught_observed(self.history, self.observed_ranks, at, block, k_observed, *how)
             if self.observed_knowledge == "joint":
                 joint = torch.cat((observed, items), dim=1)
                 self.unobserved[block] = without(joint, joint == PAD)[:, :k].int()
@@ -169,7 +174,8 @@ class ListwiseObjective:
 
     def __init__(self, lists: TaughtLists, settings: HetCompSettings, n_items: int, generator: torch.Generator) -> None:
         self.lists = lists
-        self.coarse_weight, self.fine_weight = settings.coarse_weight, settings.fine_weight
+        self.how = settings.coarse_weight, settings.fine_weight
+        self.behind_observed = settings.behind_observed
         self.n_items = n_items
         self.scorer = ListScorer(settings, n_items, generator)
 
@@ -190,7 +196,7 @@ class ListwiseObjective:
         if factors is None or (scorer.draws and not scorer.shared):
             scores, rest = scorer.without_factors(model, users, batch.taught, batch.outside, size)
             valid, n_observed = batch.taught != PAD, batch.observed.shape[1]
-            return weighted_loss(scores, rest, valid, n_observed, fine, self.coarse_weight, self.fine_weight)
+            return weighted_loss(scores, rest, valid, n_observed, fine, *self.how, self.behind_observed)
         return fused_listwise_loss(
             factors[0],
             factors[1],
@@ -198,10 +204,10 @@ class ListwiseObjective:
             batch.unobserved,
             batch.history,
             fine,
-            self.coarse_weight,
-            self.fine_weight,
+            *self.how,
             first_item=1,
             sample=None if size is None else (scorer.shared_draw(users.device), size),
+            behind_observed=self.behind_observed,
         )
 
 

@@ -17,6 +17,7 @@ from recbole_hetcomp.core import PAD, Ragged
 from recbole_hetcomp.metrics.lists import ListEvaluation
 from recbole_hetcomp.recbole_bridge.checkpoint import plain_config
 from recbole_hetcomp.recbole_bridge.scoring import clear_cache, ranked_lists
+from recbole_hetcomp.recbole_bridge.training_rules import FollowsRules
 from recbole_hetcomp.results.table import Result, Row, write_result
 from recbole_hetcomp.settings import HetCompSettings
 from recbole_hetcomp.student.batches import PairedBatch, UserBatches, WithBaseBatches
@@ -27,7 +28,7 @@ from recbole_hetcomp.teachers.knowledge import Knowledge, gather_knowledge
 from recbole_hetcomp.teachers.recbole_teacher import stored_numbers
 
 
-class DistillingTrainer(Saving, ListEvaluation, Trainer):
+class DistillingTrainer(Saving, ListEvaluation, FollowsRules, Trainer):
     """Trains a :class:`~recbole_hetcomp.student.model.DistilledStudent` from its teachers.
 
     RecBole's ``fit`` and ``evaluate`` run unchanged inside: early stopping, checkpoints, TensorBoard, callbacks and

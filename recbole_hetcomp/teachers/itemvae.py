@@ -28,7 +28,7 @@ class ItemVAESettings(Settings):
     latent_dimension: int = setting(
         64, "The dimension of the latent variable (RecBole's MultiVAE counts mean and variance together).", at_least=1
     )
-    mlp_hidden_size: tuple[int, ...] = setting((600,), "The encoder's hidden layers, reversed in the decoder.")
+    mlp_hidden_size: tuple[int, ...] = setting((200,), "The encoder's hidden layers, reversed in the decoder.")
     dropout_prob: float = setting(0.6, "The dropout probability of the input, below 1.", at_least=0)
     anneal_cap: float = setting(0.7, "The largest weight of the KL divergence.", at_least=0)
     total_anneal_steps: int = setting(

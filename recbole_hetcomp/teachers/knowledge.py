@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from recbole_hetcomp.teachers.planned import PlannedTeacher, planned_student_alo
 from recbole_hetcomp.teachers.pool import TeacherPool
 from recbole_hetcomp.trajectories import MappedTensors, Trajectory, TrajectoryStore, item_dtype, rank_dtype
 
+FAR_BELOW = 0.7  # of the best teacher's validation score
 DOMINANT_SHARE = 0.8  # of the teachers' weight, above which an ensemble is hardly one
 
 
@@ -136,6 +137,8 @@ def gather_knowledge(
         if settings.fit_weights and len(panel.teachers) > 1:
             fitted = fit_weights(panel)
             panel, validated = panel.weighed(fitted.weights), fitted.validated
+        scores = {name: trajectory.scores[-1] for name, trajectory in teachers}
+        _report_far_below(config["valid_metric"], scores, bool(config["valid_metric_bigger"]))
         teachers, consensus = panel.teachers_and_consensus
         _report_weights([name for name, _ in teachers], consensus)
     no_kd = pool.obtain(alone) if alone is not None else None
@@ -158,6 +161,19 @@ def gather_knowledge(
         no_kd=no_kd,
         validated=validated,
     )
+
+
+def _report_far_below(metric: str, scores: Mapping[str, float], bigger: bool) -> None:
+    """Warn of teachers whose validation is far below the best one's: their settings do not suit the data."""
+    if not bigger or len(scores) < 2:
+        return
+    best = max(scores, key=lambda name: scores[name])
+    for name, score in scores.items():
+        if score < FAR_BELOW * scores[best]:
+            logging.getLogger().warning(
+                f"teacher {name} is far below {best}: validation {metric} {score:.4f} against {scores[best]:.4f}. Its "
+                f"settings hardly suit these data: tune it (hetcomp tune --model {name}), or leave it out"
+            )
 
 
 def _report_weights(names: Sequence[str], consensus: Consensus) -> None:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.metrics.lists import evaluating_lists
 from recbole_hetcomp.recbole_bridge.own_data import made_model
+from recbole_hetcomp.recbole_bridge.training_rules import following_rules
 from recbole_hetcomp.teachers.planned import PlannedTeacher
 from recbole_hetcomp.teachers.recorder import SnapshotRecorder
 from recbole_hetcomp.trajectories import Trajectory
@@ -52,7 +53,7 @@ class RecBoleTeacher:
         """Train the model and record it."""
         config, title, metric = self.config, self.planned.title, self.config["valid_metric"]
         model, loader = made_model(config, self.train)
-        trainer = evaluating_lists(get_trainer(config["MODEL_TYPE"], config["model"]))(config, model)
+        trainer = evaluating_lists(following_rules(get_trainer(config["MODEL_TYPE"], config["model"])))(config, model)
         self._own_tensorboard(trainer)
         loader = loader or self._train_loader()
         trainer.recorder = recorder

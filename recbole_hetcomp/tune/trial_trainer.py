@@ -25,6 +25,7 @@ from recbole_hetcomp.recbole_bridge.checkpoint import (
     read_checkpoint,
     save_atomically,
 )
+from recbole_hetcomp.recbole_bridge.training_rules import weight_decay_of
 from recbole_hetcomp.student.resume import (
     RESUME_FILE,
     best_result,
@@ -143,7 +144,7 @@ class StudentTrial(TrialTrainer):
         if state["run"] != run:
             self._adopt_best(target, state["run"], run)
             state["run"] = run
-            _use_optimizer_settings(state["optimizer"]["param_groups"], self.config)  # type: ignore[attr-defined]
+            _use_optimizer_settings(state["optimizer"]["param_groups"], self.config, self.model)  # type: ignore[attr-defined]
             save_atomically(state, state_file)
 
     def _adopt_best(self, file: Path, before: str, run: str) -> None:
@@ -195,7 +196,7 @@ class ModelTrial(TrialTrainer):
         self.best_epoch = best
         for name, value in state["numbers"].items():
             setattr(self.model, name, value)  # type: ignore[attr-defined]
-        _use_optimizer_settings(self.optimizer.param_groups, self.config)  # type: ignore[attr-defined]
+        _use_optimizer_settings(self.optimizer.param_groups, self.config, self.model)  # type: ignore[attr-defined]
         restore_random_state(state["random"], *_generators(self.train_data))
         if self.cur_step > self.stopping_step:  # type: ignore[attr-defined]
             self.start_epoch = self.epochs  # type: ignore[attr-defined]  # it was cut off after its last validation
@@ -207,11 +208,11 @@ def _generators(loader: Any) -> list[torch.Generator]:
     return [generator] if isinstance(generator, torch.Generator) else []
 
 
-def _use_optimizer_settings(groups: list[dict[str, Any]], config: Any) -> None:
+def _use_optimizer_settings(groups: list[dict[str, Any]], config: Any, model: Any) -> None:
     for group in groups:
         group["lr"] = config["learning_rate"]
         if config["weight_decay"] is not None:
-            group["weight_decay"] = config["weight_decay"]
+            group["weight_decay"] = weight_decay_of(config, model)
 
 
 class ValidationDiffersError(RuntimeError):

@@ -55,7 +55,7 @@ def _consensus(drawn: dict, **more: bool) -> Consensus:
         T_s=drawn["T_s"],
         teacher_weights=drawn["weights"],
         consistency_window=drawn["window"],
-        **more,
+        **{"use_consistency": True, **more},
     )
 
 
@@ -134,7 +134,7 @@ def test_observed_agrees_with_the_oracle(
 def test_hand_computed_with_an_item_that_leaves_the_list() -> None:
     # Snapshots [7, 8] and [8, 9], K' = 2. Around snapshot 1: item 8 had ranks 1, 0; item 9 ranks 2 (gone), 1.
     trajectory = torch.tensor([[[7, 8]], [[8, 9]]], dtype=torch.int32)
-    around = Consensus(consistency_window=1)
+    around = Consensus(use_consistency=True, consistency_window=1, T_r=10.0)
     items, scores = taught_unobserved([trajectory], torch.tensor([[1]]), torch.tensor([0]), 2, around)
     consistent = math.exp(-0.5 / 100)
     assert items.tolist() == [[8, 9]]
@@ -145,11 +145,12 @@ def test_hand_computed_with_an_item_that_leaves_the_list() -> None:
 def test_window_zero_or_one_snapshot_has_no_deviation() -> None:
     trajectory = torch.tensor([[[7, 8]], [[8, 9]]], dtype=torch.int32)
     user, v = torch.tensor([0]), torch.tensor([[1]])
-    _, still = taught_unobserved([trajectory], v, user, 2, Consensus(consistency_window=0))
-    _, alone = taught_unobserved([trajectory[1:]], v * 0, user, 2, Consensus(consistency_window=1))
+    _, still = taught_unobserved([trajectory], v, user, 2, Consensus(use_consistency=True, consistency_window=0))
+    near = Consensus(use_consistency=True, consistency_window=1)
+    _, alone = taught_unobserved([trajectory[1:]], v * 0, user, 2, near)
     assert still.tolist() == alone.tolist()
     assert still[0, 0].item() == pytest.approx(2.0, abs=1e-12)
-    _, ablated = taught_unobserved([trajectory], v, user, 2, Consensus(use_consistency=False))
+    _, ablated = taught_unobserved([trajectory], v, user, 2, Consensus(use_consistency=False, T_r=10.0))
     assert ablated[0].tolist() == pytest.approx([1.0, math.exp(-0.1)], abs=1e-12)
 
 

@@ -105,6 +105,8 @@ def test_the_threshold_decays_from_the_measuring_step_on() -> None:
     chosen = Curriculum(alpha=1.05, alpha_decay=0.995)
     assert chosen.alpha_at(0) == 1.05
     assert chosen.alpha_at(9) > 1 > chosen.alpha_at(10)
+    authors = Curriculum(alpha_exponent="epoch", p=10)  # epoch // p: 2 at the first comparison, before epoch 20
+    assert [authors.alpha_at(step) for step in (0, 1)] == [chosen.alpha_at(step) for step in (1, 2)]
     teacher = steady_user([[0, 1], [2, 3]])
     state, report = advance(CurriculumState.start(1, [2]), torch.tensor([[0, 1]]), [teacher], chosen)
     assert report.alpha == 1.05
@@ -218,7 +220,7 @@ def test_refuses_bad_settings(arguments: dict, message: str) -> None:
 @pytest.mark.parametrize("step_seed", range(5))
 def test_at_a_common_pace_all_users_follow_the_mean(step_seed: int) -> None:
     generator = torch.Generator().manual_seed(step_seed)
-    chosen = Curriculum(K_D=4, pace="common")
+    chosen = Curriculum(K_D=4, pace="common", T_r=10.0)
     trajectories = [random_lists(generator, e, 6, n_items=8, length=6) for e in (4, 1, 3)]
     active = torch.tensor([True, True, True, False, True, True])
     state = CurriculumState.start(6, [4, 1, 3], active=active)

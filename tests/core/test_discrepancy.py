@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_hetcomp.core.discrepancy import GAINS, discrepancy
+from recbole_hetcomp.core.discrepancy import GAINS, T_R, discrepancy
 from recbole_hetcomp.core.rankings import PAD
 
 seeds = st.integers(0, 2**31 - 1)
@@ -64,7 +64,7 @@ def test_zero_only_for_equal_lists(seed: int, length: int) -> None:
     swap = int(torch.randint(0, length - 1, (), generator=generator))
     student = teacher.clone()
     student[0, [swap, swap + 1]] = teacher[0, [swap + 1, swap]]
-    expected = oracles.discrepancy(student[0].tolist(), teacher[0].tolist(), 50)
+    expected = oracles.discrepancy(student[0].tolist(), teacher[0].tolist(), 50, T_R)
     assert expected > 0
     assert discrepancy(student, teacher, 50).item() == pytest.approx(expected, abs=1e-12)
     assert discrepancy(student, teacher, 50, gain="position").item() == 0.0  # sees the set, not the order
@@ -81,7 +81,7 @@ def test_lists_of_other_widths_count_as_far_as_they_go() -> None:
     teacher = torch.tensor([[4, 5, 6]])
     assert discrepancy(torch.tensor([[4, 5, 6, 7, 8]]), teacher, 50).item() == 0.0
     assert discrepancy(torch.tensor([[4, 5, 9]]), teacher, 2).item() == 0.0
-    expected = oracles.discrepancy([4], [4, 5, 6], 50)
+    expected = oracles.discrepancy([4], [4, 5, 6], 50, T_R)
     assert discrepancy(torch.tensor([[4]]), teacher, 50).item() == pytest.approx(expected, abs=1e-12)
     assert discrepancy(torch.zeros(1, 0, dtype=torch.int64), teacher, 50).item() == 1.0
 

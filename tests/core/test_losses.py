@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import oracles
 import pytest
@@ -58,10 +59,17 @@ class Problem:
         parts = zip(self.scores.tolist(), self.observed, self.pi_plus, self.pi_minus)
         if name == "coarse":
             return [oracles.coarse_loss(*user) for user in parts]
-        return [oracles.fine_loss(*user, self.K) for user in parts]
+        return [oracles.fine_loss(*user, self.K, behind_observed=name) for user in parts]
 
 
-losses = pytest.mark.parametrize(("name", "function"), [("coarse", coarse_loss), ("fine", fine_loss)])
+losses = pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("coarse", coarse_loss),
+        ("untaught", fine_loss),
+        ("unobserved", partial(fine_loss, behind_observed="unobserved")),
+    ],
+)
 problems = {
     "seed": seeds,
     "n_items": st.integers(1, 25),

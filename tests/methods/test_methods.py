@@ -131,7 +131,7 @@ def expected_loss(method: str, trainer: Any, user: int, f: list[float]) -> float
     assert len(closure) == 5
     assert set(closure) <= set(oracles.top_k(f, 40, history))
     top = oracles.top_k(f, 12, history)
-    return baseline_oracles.split_cross_entropy(f, taught, top, closure, T=7.0, tau=3.0, beta=1.0)
+    return baseline_oracles.split_cross_entropy(f, taught, top, closure, T=7.0, tau=3.0, beta=own.balance)
 
 
 EQUATIONS = {
@@ -337,6 +337,7 @@ def test_each_method_runs_and_is_named_in_its_table(finished_run, tiny_run, meth
 
 def test_nokd_alone_is_the_companion_of_other_methods(tiny_run):
     training = {"epochs": 4, "eval_step": 2, "learning_rate": 0.005, "weight_decay": 3e-5, "train_batch_size": 2048}
+    training["learning_rate_schedule"] = "constant"
     alone = tiny_run(model="NoKD", **training)
     beside = tiny_run(model="RRD", epochs=1, eval_step=1, no_kd_config=training)
     (row,) = report(alone)["rows"]

@@ -23,7 +23,17 @@ def test_written_files_are_fresh():
 
 def test_every_model_with_settings_of_ours_has_a_property_file():
     names = {file.stem for file in written_files(ROOT) if file.suffix == ".yaml"}
-    assert names == {"HetComp", "CML", "ItemVAE"} | {"NoKD", "RD", "CD", "RRD", "MTD", "CLDRD", "DCD", "UnKD", "RCEKD"}
+    assert names == {"HetComp", "CML", "IALS", "ItemVAE"} | {
+        "NoKD",
+        "RD",
+        "CD",
+        "RRD",
+        "MTD",
+        "CLDRD",
+        "DCD",
+        "UnKD",
+        "RCEKD",
+    }
 
 
 def test_the_page_has_every_setting():
@@ -64,7 +74,7 @@ def test_no_signature_states_the_default_of_a_setting_again():
 
 def test_a_setting_is_described():
     assert described("T_r") == (
-        "every run: Temperature of the rank's importance, in ranks. (float; default 10.0; allowed: above 0)"
+        "every run: Temperature of the rank's importance, in ranks. (float; default 30.0; allowed: above 0)"
     )
     assert described("kd_weight").count("\n") == 7  # eight methods have one
     with pytest.raises(KeyError, match="unknown setting 'alpha_decy'; did you mean 'alpha_decay'"):

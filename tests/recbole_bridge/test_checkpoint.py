@@ -49,7 +49,7 @@ def scores_of(model: Any, users: range) -> torch.Tensor:
         ("HetComp", {}),
         ("HetComp", {"preset": "authors", "seed": 3, "teachers": ["BPR", "EASE"], "student_backbone": "LightGCN"}),
         ("HetComp", {"student_backbone": "MultiVAE", "train_neg_sample_args": None}),
-        ("HetComp", {"teacher_config": {"BPR": {"epochs": 3}}, "teacher_weights": [1, 1, 1, 1, 1, 0.5]}),
+        ("HetComp", {"teacher_config": {"BPR": {"epochs": 3}}, "teacher_weights": [1, 1, 1, 1, 0.5]}),
         ("TeacherEnsemble", {}),
         ("ItemVAE", {}),
         (

@@ -94,7 +94,7 @@ def test_a_misspelt_name_is_an_error_in_every_command(name, model):
 def test_a_misspelt_name_is_an_error_inside_of_a_setting(place):
     given: dict[str, Any] = {"embeding_size": 4}
     with pytest.raises(ValueError, match=f"{place}.*'embeding_size'.*did you mean 'embedding_size'"):
-        made("HetComp", **{place: {"BPR": given} if place == "teacher_config" else given})
+        made("HetComp", **{place: {"CML": given} if place == "teacher_config" else given})
 
 
 @pytest.mark.parametrize("model", ["HetComp", "NoKD", "BPR", "EASE", "TeacherEnsemble"])

@@ -32,7 +32,7 @@ from recbole_hetcomp.recbole_bridge.loaders import CatalogueEvalDataLoader, Item
 from recbole_hetcomp.recbole_bridge.property_files import read_properties
 from recbole_hetcomp.teachers.ensemble import TeacherEnsembleTrainer
 
-PLUGIN_MODELS = ("HetComp", "CML", "ItemVAE", "TeacherEnsemble", "ImportedRanking")
+PLUGIN_MODELS = ("HetComp", "CML", "IALS", "ItemVAE", "TeacherEnsemble", "ImportedRanking")
 
 # Imports RecBole's functions first, as a user's script may, and watches RecBole's folder.
 FIRST_RECBOLE_THEN_PLUGIN = """
@@ -123,7 +123,7 @@ def test_get_trainer_finds_the_plugin_trainers_and_recboles():
 
 def test_config_takes_defaults_of_the_plugin_for_its_models_only():
     student = Config(model="HetComp", dataset="ml-100k")
-    assert student["teachers"] == ["BPR", "CML", "NeuMF", "LightGCN", "MultiVAE", "ItemVAE"]
+    assert student["teachers"] == ["IALS", "CML", "LightGCN", "MultiVAE", "ItemVAE"]
     assert student["embedding_size"] == 8
     assert student["topk"] == [10, 50]
     teacher = Config(model="CML", dataset="ml-100k")
@@ -139,7 +139,7 @@ def test_recboles_functions_work_where_they_were_imported_before_the_plugin(recb
     assert set(recbole_first["models"]) == set(PLUGIN_MODELS)
     assert all(module.startswith("recbole_hetcomp.") for module in recbole_first["models"].values())
     assert recbole_first["trainer"].startswith("recbole_hetcomp.")
-    assert recbole_first["teachers"][0] == "BPR"
+    assert recbole_first["teachers"][0] == "IALS"
     assert recbole_first["embedding_size"] == 8
     assert recbole_first["topk"] == [10, 50]
 

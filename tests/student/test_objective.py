@@ -192,3 +192,28 @@ def test_a_popularity_discount_teaches_less_popular_items() -> None:
     assert (taught[0.0] != PAD).all()
     popularity = {discount: float(data.item_counts[items.long()].double().mean()) for discount, items in taught.items()}
     assert popularity[0.2] < 0.9 * popularity[0.0]
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_taught_observed_items_follow_the_snapshots_or_stay_those_of_the_start(follow):
+    student = TaughtStudent()
+    data, n_pairs = student.data, student.data.observed.values.shape[0]
+    user = int(data.users[0])
+    lists = torch.arange(1, 31, dtype=torch.int32).expand(2, data.n_users, 30).contiguous()
+    ranks = torch.zeros(2, n_pairs, dtype=torch.int32)
+    start, stop = data.observed.offsets[user : user + 2].tolist()
+    ranks[0, start:stop] = torch.arange(stop - start, dtype=torch.int32)
+    ranks[1] = ranks[0].flip(0)
+    ranks[1, start:stop] = ranks[0, start:stop].flip(0)
+    teacher = Trajectory(lists, ranks, (1, 2), (0.1, 0.2))
+    knowledge = Knowledge(data, "run", (("A", teacher),), Consensus(K=20), torch.empty(data.n_users, 0), None)
+    first, last = (torch.full((data.n_users, 1), number) for number in (0, 1))
+    device = torch.device("cpu")
+    taught = TaughtLists(knowledge, BLOCK_ELEMENTS, device, "separate", None if follow else first)
+    rows = torch.tensor([user])
+    taught.rebuild(rows, first)
+    before = taught.observed[user].tolist()
+    taught.rebuild(rows, last)
+    history = data.observed.values[start:stop].tolist()
+    assert before == history[:2]
+    assert taught.observed[user].tolist() == (history[::-1][:2] if follow else before)

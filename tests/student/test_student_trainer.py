@@ -265,9 +265,9 @@ def test_a_backbone_that_names_its_sizes_otherwise_can_be_trained_alone(finished
 
 def watched(
     monkeypatch: pytest.MonkeyPatch, falling: bool = False
-) -> list[tuple[int, torch.Tensor, torch.Tensor, float]]:
-    """At each validation: epoch, finished, fine, the patience that RecBole's early stopping was given."""
-    seen: list[tuple[int, torch.Tensor, torch.Tensor, float]] = []
+) -> list[tuple[int, torch.Tensor, torch.Tensor, float, bool]]:
+    """At each validation: epoch, finished, fine, the patience of RecBole's early stopping, the rounded mean arrived."""
+    seen: list[tuple[int, torch.Tensor, torch.Tensor, float, bool]] = []
     validate, before = HetCompTrainer._valid_epoch, HetCompTrainer.before_epoch
     epochs: list[int] = []
 
@@ -277,7 +277,8 @@ def watched(
 
     def valid_epoch(self: Any, *arguments: Any, **keywords: Any) -> Any:
         result = validate(self, *arguments, **keywords)
-        seen.append((epochs[-1], self.state.finished.clone(), self.fine.clone(), self.stopping_step))
+        arrived = self.state.arrived(self.active)
+        seen.append((epochs[-1], self.state.finished.clone(), self.fine.clone(), self.stopping_step, arrived))
         return (-epochs[-1], result[1]) if falling else result
 
     monkeypatch.setattr(HetCompTrainer, "_valid_epoch", valid_epoch)
@@ -290,22 +291,26 @@ def test_who_is_in_the_fine_stage(finished_run, tiny_run, monkeypatch, adkt):
     seen = watched(monkeypatch)
     tiny_run(adkt=adkt, eval_step=1, p=1, compare_no_kd=False, stopping_step=100, epochs=20)
     shares = []
-    for _, finished, fine, _ in seen:
-        everybody = bool(finished.all())
-        expected = finished if adkt == "user" or everybody else torch.zeros_like(finished)
-        assert torch.equal(fine, expected)
+    for _, finished, fine, patience, arrived in seen:
+        assert torch.equal(fine, finished if adkt == "user" else torch.full_like(finished, arrived))
+        assert math.isinf(patience) == (not (arrived if adkt == "global" else bool(finished.all())))
         shares.append(float(finished[1:].float().mean()))
     assert shares == sorted(shares)
     assert any(0 < share < 1 for share in shares), "no epoch tells the two modes apart"
-    assert shares[-1] == 1
+    if adkt == "user":
+        assert shares[-1] == 1
+    else:  # the curriculum ends with the switch, and who was behind stays there
+        assert seen[-1][4]
+        first = next(place for place, line in enumerate(seen) if line[4])
+        assert shares[first:] == shares[first : first + 1] * (len(seen) - first)
 
 
 def test_early_stopping_does_not_count_before_the_curriculum_ends(finished_run, tiny_run, monkeypatch):
     """No validation ever gains, so RecBole would stop after the third."""
     seen = watched(monkeypatch, falling=True)
     run = tiny_run(eval_step=1, stopping_step=1, p=4, epochs=40, compare_no_kd=False, alpha_decay=0.5)
-    assert all(math.isinf(patience) == (not bool(finished.all())) for _, finished, _, patience in seen)
-    ended = next(epoch for epoch, finished, _, _ in seen if bool(finished.all()))
+    assert all(math.isinf(patience) == (not bool(finished.all())) for _, finished, _, patience, _ in seen)
+    ended = next(epoch for epoch, finished, *_ in seen if bool(finished.all()))
     assert ended > 3
     last = report(run)["history"][-1]["epoch"]
     assert ended <= last <= ended + 2

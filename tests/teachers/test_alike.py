@@ -16,7 +16,7 @@ from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
 from recbole_hetcomp.recbole_bridge.registry import teacher_defaults
 
 EVALUATED = {"metrics": ["Recall", "NDCG"], "topk": [5, 20], "valid_metric": "NDCG@20", "metric_decimal_place": 6}
-SHORT = {"epochs": 2, "eval_step": 1, "train_batch_size": 8192}
+SHORT = {"epochs": 2, "eval_step": 1, "train_batch_size": 8192, "weight_decay": 1e-5}
 SPLITS: dict[str, dict[str, Any]] = {
     "by-user": {"split": {"RS": [0.6, 0.2, 0.2]}, "group_by": "user", "order": "RO"},
     "of-all": {"split": {"RS": [0.5, 0.25, 0.25]}, "group_by": "none", "order": "RO"},

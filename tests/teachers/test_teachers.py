@@ -21,11 +21,12 @@ from recbole.trainer import Trainer
 from recbole.utils import InputType, init_seed
 
 from recbole_hetcomp.recbole_bridge.loaders import ItemDataLoader
+from recbole_hetcomp.recbole_bridge.training_rules import ALL as TRAINING_RULES
 from recbole_hetcomp.teachers.cml import CML, covariance_penalty, into_unit_ball, metric_hinge_loss, rank_weight
 from recbole_hetcomp.teachers.itemvae import UNSEEN_SCORE, ItemVAE, bags_of_users, kl_to_standard_normal
 
 PROPERTIES = Path(__file__).resolve().parents[2] / "properties" / "model"
-TEACHERS = ("BPR", "CML", "NeuMF", "LightGCN", "MultiVAE", "ItemVAE")
+TEACHERS = ("IALS", "BPR", "CML", "NeuMF", "LightGCN", "MultiVAE", "ItemVAE")
 FIELDS = {
     "USER_ID_FIELD": "user_id",
     "ITEM_ID_FIELD": "item_id",
@@ -404,9 +405,9 @@ def test_item_loader_shuffles_by_its_own_generator():
 
 @pytest.mark.parametrize("name", TEACHERS)
 def test_property_file_holds_known_keys_only(name):
-    own = {"CML", "ItemVAE"}
+    own = {"CML", "IALS", "ItemVAE"}
     stock = Path(recbole.__file__).parent / "properties"
-    known = set(yaml.safe_load((stock / "overall.yaml").read_text()))
+    known = {*yaml.safe_load((stock / "overall.yaml").read_text()), *TRAINING_RULES}
     if name not in own:
         known |= set(yaml.safe_load((stock / "model" / f"{name}.yaml").read_text()))
         assert set(property_file(name)) <= known

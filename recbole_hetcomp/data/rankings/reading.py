@@ -107,22 +107,51 @@ class RankingTable:
             ValueError: a file is truncated or damaged, lacks a column, or holds another kind of value.
         """
         for file in self.files:
-            try:
-                yield from self._batches_of(file)
-            except (pa.ArrowException, UnicodeDecodeError, OSError, EOFError) as error:
-                raise ValueError(f"{file} cannot be read as {self.format}: {' '.join(str(error).split())}") from error
+            yield from self.batches_of(file)
 
-    def _batches_of(self, file: Path) -> Iterator[Rows]:
+    def batches_of(self, file: Path, part: int | None = None) -> Iterator[Rows]:
+        """The rows of one file.
+
+        Args:
+            file: one of the table's files.
+            part: which of its :meth:`parts`; None: all of them.
+
+        Raises:
+            ValueError: as :meth:`batches`.
+        """
+        try:
+            yield from self._batches_of(file, part)
+        except (pa.ArrowException, UnicodeDecodeError, OSError, EOFError) as error:
+            raise ValueError(f"{file} cannot be read as {self.format}: {' '.join(str(error).split())}") from error
+
+    def parts(self, file: Path) -> int:
+        """Parts of a file that can be read apart: the row groups of a Parquet file; a text is one.
+
+        Raises:
+            ValueError: it is damaged, or lacks a column.
+        """
+        if self.format != "parquet":
+            self._columns_of_text(file)
+            return 1
+        with self._parquet(file) as opened:
+            self._named(file, opened.schema_arrow.names)
+            return opened.num_row_groups
+
+    def _parquet(self, file: Path) -> pq.ParquetFile:
+        try:
+            opened = pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)
+        except (pa.ArrowException, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{file} is truncated, or no Parquet file at all: {reason}") from error
+        check_version(file, opened.schema_arrow.metadata)
+        return opened
+
+    def _batches_of(self, file: Path, part: int | None) -> Iterator[Rows]:
         if self.format == "parquet":
-            try:
-                opened = pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)
-            except (pa.ArrowException, OSError) as error:
-                reason = " ".join(str(error).split())
-                raise ValueError(f"{file} is truncated, or no Parquet file at all: {reason}") from error
-            with opened:
-                check_version(file, opened.schema_arrow.metadata)
+            with self._parquet(file) as opened:
                 named = self._named(file, opened.schema_arrow.names)
-                for batch in opened.iter_batches(BATCH_ROWS, columns=list(named.values())):
+                groups = range(opened.num_row_groups) if part is None else [part]
+                for batch in opened.iter_batches(BATCH_ROWS, row_groups=list(groups), columns=list(named.values())):
                     yield self._rows(file, batch, named)
             return
         with self._text(file) as reader:
@@ -130,7 +159,8 @@ class RankingTable:
             for batch in reader:
                 yield self._rows(file, batch, named)
 
-    def _text(self, file: Path) -> Any:
+    def _columns_of_text(self, file: Path) -> tuple[str, dict[str, str]]:
+        """The separator, and the columns that are read."""
         first = self._first_line(file)
         if self.format == "trec":
             separator, names = ("\t" if "\t" in first else " "), _TREC
@@ -141,7 +171,10 @@ class RankingTable:
                 )
         else:
             separator, names = ("\t" if "\t" in first else ","), first.split("\t" if "\t" in first else ",")
-        named = self._named(file, [name.strip().strip('"') for name in names])
+        return separator, self._named(file, [name.strip().strip('"') for name in names])
+
+    def _text(self, file: Path) -> Any:
+        separator, named = self._columns_of_text(file)
         types: dict[str, pa.DataType] = {named["user"]: pa.string(), named["item"]: pa.string()}
         types.update({named[name]: pa.float64() for name in ORDERS if name in named})
         types.update({named["snapshot"]: pa.int64()} if "snapshot" in named else {})

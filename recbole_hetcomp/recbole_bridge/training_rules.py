@@ -1,0 +1,87 @@
+"""Training settings that follow a rule: from the size of the data, or from how far the training has come."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+RULE, SCHEDULE = "scaled_weight_decay", "learning_rate_schedule"
+ALL = frozenset({RULE, SCHEDULE})
+"""Settings of the package that every model it trains may have."""
+
+
+def prefer_given(config: Any, given: Any) -> None:
+    """A ``weight_decay`` that was given wins over the rule.
+
+    Args:
+        config: a Config.
+        given: keys that its user gave.
+    """
+    if "weight_decay" in given and RULE not in given:
+        config[RULE] = None
+
+
+def weight_decay_of(config: Any, model: Any) -> float:
+    r"""The L2 penalty with which a model is to be trained: as given, or by the size of its data.
+
+    .. math:: \text{weight decay} = c / \sqrt{U I}
+
+    A loss is a mean over a batch, so the gradient of one user's or one item's row falls with the number of rows, and
+    the L2 penalty, which every step adds to every row, must fall with it. Measured: docs/results/notebook/teachers.md.
+
+    Args:
+        config: the Config, with c in ``scaled_weight_decay``.
+        model: a RecBole model, with ``n_users`` and ``n_items``, padding included, where there is a rule.
+
+    Raises:
+        ValueError: there is a rule, and the model has no users.
+    """
+    if not config[RULE]:
+        return config["weight_decay"]
+    if not hasattr(model, "n_users"):
+        raise ValueError(
+            f"{RULE}={config[RULE]} is not for {type(model).__name__}, which has no users: give weight_decay"
+        )
+    return config[RULE] / max(1, (model.n_users - 1) * (model.n_items - 1)) ** 0.5
+
+
+def learning_rate_at(config: Any, epoch: int, epochs: int) -> float:
+    r"""The learning rate of an epoch: as given, or falling to nearly 0 along half a cosine.
+
+    .. math:: \eta_t = \tfrac12 \eta (1 + \cos(\pi t / T))
+
+    Source: Loshchilov & Hutter, *SGDR: Stochastic Gradient Descent with Warm Restarts*, ICLR 2017, without restarts.
+
+    Args:
+        config: the Config, with eta in ``learning_rate`` and ``learning_rate_schedule``.
+        epoch: t, from 0.
+        epochs: T, epochs at most.
+    """
+    rate = float(config["learning_rate"])
+    if config[SCHEDULE] != "cosine":
+        return rate
+    return 0.5 * rate * (1.0 + math.cos(math.pi * epoch / max(1, epochs)))
+
+
+class FollowsRules:
+    """Mixin of RecBole trainers: :func:`weight_decay_of` the model, :func:`learning_rate_at` each epoch."""
+
+    config: Any
+    model: Any
+    epochs: int
+    optimizer: Any
+
+    def _build_optimizer(self, **kwargs: Any) -> Any:
+        kwargs.setdefault("weight_decay", weight_decay_of(self.config, self.model))
+        return super()._build_optimizer(**kwargs)  # type: ignore[misc]
+
+    def _train_epoch(self, train_data: Any, epoch_idx: int, *args: Any, **kwargs: Any) -> Any:
+        if self.config[SCHEDULE]:
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate_at(self.config, epoch_idx, self.epochs)
+        return super()._train_epoch(train_data, epoch_idx, *args, **kwargs)  # type: ignore[misc]
+
+
+def following_rules(trainer: type) -> type:
+    """A RecBole trainer class with :class:`FollowsRules`."""
+    return type(trainer.__name__, (FollowsRules, trainer), {"__doc__": trainer.__doc__})

@@ -1,0 +1,84 @@
+"""Weight decay by the size of the data, and the schedule of the learning rate, in every model that the package trains."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from recbole.config import Config
+from recbole.trainer import Trainer
+
+from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
+from recbole_hetcomp.recbole_bridge.config import no_kd_config, run_settings, teacher_config
+from recbole_hetcomp.recbole_bridge.training_rules import learning_rate_at, weight_decay_of
+
+
+def model(users: int, items: int) -> Any:
+    return SimpleNamespace(n_users=users + 1, n_items=items + 1)
+
+
+def config_of(name: str = "HetComp", **given: Any) -> Config:
+    with command_line_hidden():
+        return Config(name, "ml-100k", config_dict=given)
+
+
+def test_the_penalty_falls_with_the_root_of_users_times_items():
+    config = {"scaled_weight_decay": 0.02, "weight_decay": 0.0}
+    assert weight_decay_of(config, model(100, 400)) == pytest.approx(0.02 / 200)
+    assert weight_decay_of(config, model(0, 0)) == 0.02
+    assert weight_decay_of({"scaled_weight_decay": None, "weight_decay": 0.3}, object()) == 0.3
+    with pytest.raises(ValueError, match=r"scaled_weight_decay=0.02 is not for object"):
+        weight_decay_of(config, object())
+
+
+def test_the_rate_falls_along_half_a_cosine():
+    config = {"learning_rate": 0.4, "learning_rate_schedule": "cosine"}
+    rates = [learning_rate_at(config, epoch, 4) for epoch in range(5)]
+    assert rates == pytest.approx([0.4, 0.4 * (2 + 2**0.5) / 4, 0.2, 0.4 * (2 - 2**0.5) / 4, 0.0])
+    assert learning_rate_at({**config, "learning_rate_schedule": "constant"}, 3, 4) == 0.4
+
+
+def test_a_weight_decay_that_is_given_wins():
+    assert config_of("RRD")["scaled_weight_decay"] == 0.038
+    assert config_of("RRD", weight_decay=1e-4)["scaled_weight_decay"] is None
+    assert config_of("RRD", weight_decay=1e-4, scaled_weight_decay=0.1)["scaled_weight_decay"] == 0.1
+    run = config_of(teachers=["BPR"], teacher_config={"BPR": {"weight_decay": 1e-4}})
+    assert teacher_config(run, run_settings(run), "BPR")["scaled_weight_decay"] is None
+    run = config_of(no_kd_config={"weight_decay": 1e-4})
+    assert no_kd_config(run, run_settings(run))["scaled_weight_decay"] is None
+
+
+@pytest.mark.parametrize("place", ["teacher_config", "no_kd_config", None])
+@pytest.mark.parametrize("given", [{"learning_rate_schedule": "cosin"}, {"scaled_weight_decay": -1.0}])
+def test_a_rule_that_is_none_is_refused_with_the_config(given, place):
+    settings = given if place is None else {place: {"BPR": given} if place == "teacher_config" else given}
+    (name,) = given
+    with pytest.raises(ValueError, match=f"{name}=.* is not allowed"):
+        config_of(teachers=["BPR"], **settings)
+
+
+def test_all_models_of_a_run_follow_the_rules(tiny_run, monkeypatch):
+    """Teacher, student alone and student: the optimizer's penalty and its rate in every epoch."""
+    seen: dict[str, list[tuple[float, float]]] = {}
+    train = Trainer._train_epoch
+
+    def watch(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        (group,) = self.optimizer.param_groups
+        name = "student" if self.config["model"] == "HetComp" else f"BPR {self.config['embedding_size']}"
+        seen.setdefault(name, []).append((group["lr"], group["weight_decay"]))
+        return train(self, *arguments, **keywords)
+
+    monkeypatch.setattr(Trainer, "_train_epoch", watch)
+    own = {"scaled_weight_decay": 0.0125936, "learning_rate_schedule": "cosine", "epochs": 2, "eval_step": 1}
+    run = tiny_run(
+        teachers=["BPR"], teacher_config={"BPR": {**own, "learning_rate": 0.2}},
+        no_kd_config={**own, "learning_rate": 0.1}, **{**own, "learning_rate": 0.4},
+    )  # fmt: skip
+    for name, rate in (("BPR 64", 0.2), ("BPR 8", 0.1), ("student", 0.4)):
+        rates, penalties = zip(*seen[name])
+        assert rates == pytest.approx((rate, rate / 2))
+        assert penalties == pytest.approx((1e-5, 1e-5), rel=1e-3)  # 0.0125936 / sqrt(943 * 1682)
+    stored = json.loads((run.results / "results.json").read_text())["settings"]
+    assert stored["scaled_weight_decay"] == 0.0125936
