@@ -50,6 +50,24 @@ def names() -> Any:
     return ray.air
 
 
+def data() -> Any:
+    """Ray Data.
+
+    Raises:
+        RuntimeError: that of Ray 2.6 does not work with today's pandas and setuptools.
+    """
+    import ray
+
+    try:
+        import ray.data.extensions
+    except ImportError as error:
+        raise RuntimeError(
+            f"Ray Data of Ray {ray.__version__} does not work with the libraries that are installed ({error}); a newer "
+            "Ray does (docs/compatibility.md). Without --address one process reads the table, with the same result"
+        ) from error
+    return ray.data
+
+
 def _session() -> Any:
     api = names()
     return getattr(api, "session", api) if api.__name__ == "ray.air" else api

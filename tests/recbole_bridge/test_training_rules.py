@@ -1,4 +1,4 @@
-"""Weight decay by the size of the data, and the schedule of the learning rate, in every model that the package trains."""
+"""Weight decay by the size of the data and the schedule of the learning rate, in every model that is trained."""
 
 from __future__ import annotations
 

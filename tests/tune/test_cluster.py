@@ -8,6 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from recbole_hetcomp.tune.options import SweepOptions
@@ -88,3 +91,29 @@ def test_a_lost_node_changes_nothing(cluster, quick, space_file, tmp_path, log):
     assert disturbed.best is not None
     assert calm.best.point == disturbed.best.point
     assert calm.best.objective == disturbed.best.objective
+
+
+@pytest.mark.slow
+def test_a_table_that_nodes_read_is_the_same_teacher(cluster, tmp_path, capsys):
+    from recbole_hetcomp import cli, ray_api
+
+    try:
+        ray_api.data()
+    except RuntimeError:
+        pytest.skip("this Ray's Data does not work with today's pandas")
+    made, _ = cluster
+    user, rank = np.divmod(np.arange(943 * 120), 120)
+    rows = {"user": user + 1, "item": (user * 7 + rank * 3) % 1682 + 1, "rank": rank + 1}
+    pq.write_table(pa.table(rows), tmp_path / "ranks.parquet", row_group_size=20_000)
+    contents = []
+    for name, more in (("alone", []), ("spread", ["--address", made.address])):
+        store = tmp_path / name
+        words = ["--name=x", "--dataset=ml-100k", f"--table={tmp_path / 'ranks.parquet'}", "--allow=seen=1"]
+        assert cli.main(["import-teacher", *words, f"--store_dir={store}", *more]) == 0
+        contents.append({
+            file.relative_to(store): file.read_bytes()
+            for file in store.rglob("*") if file.is_file() and file.suffix not in (".json", ".lock")
+        })  # fmt: skip
+        assert "duplicate" not in capsys.readouterr().out
+    assert contents[0] == contents[1]
+    assert contents[0]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from recbole_hetcomp import ray_api
 from recbole_hetcomp.data.rankings.reading import RankingTable, Rows
 
 _SCHEMA = pa.schema(
@@ -33,22 +34,30 @@ class SpreadTable(RankingTable):
         FileNotFoundError, ValueError: as :class:`RankingTable`.
     """
 
+    def __post_init__(self) -> None:
+        """Find the files, and Ray Data.
+
+        Raises:
+            RuntimeError: Ray Data does not work here.
+        """
+        super().__post_init__()
+        ray_api.data()
+
     def batches(self) -> Iterator[Rows]:
         """All rows, some millions at a time.
 
         Raises:
             ValueError: as :meth:`RankingTable.batches`, also of what a worker meets.
         """
-        import ray.data
-
+        read_by_ray = ray_api.data()
         parts = [
             {"file": place, "part": part} for place, file in enumerate(self.files) for part in range(self.parts(file))
         ]
         if not parts:
             return
-        ray.data.DataContext.get_current().execution_options.preserve_order = True
+        read_by_ray.DataContext.get_current().execution_options.preserve_order = True
         reader = _Reader(RankingTable(self.place, self.format, dict(self.columns), self.by))
-        read = ray.data.from_items(parts).repartition(len(parts)).map_batches(reader, batch_size=1)
+        read = read_by_ray.from_items(parts).repartition(len(parts)).map_batches(reader, batch_size=1)
         for batch in read.iter_batches(batch_size=None, batch_format="pyarrow"):
             if len(batch) and batch["error"][0].is_valid:
                 raise ValueError(batch["error"][0].as_py())
