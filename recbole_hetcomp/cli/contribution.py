@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 )
 @options.dataset()
 @options.config_files()
-@click.option("--output", type=click.Path(path_type=Path), help="Folder for contribution.csv and agreement.csv.")
+@click.option("--output", type=click.Path(path_type=Path), help="Folder for two tables and a picture.")
 def contribution(dataset: str, config_files: Sequence[str], settings: Mapping[str, Any], output: Path | None) -> int:
     """Say what each teacher gives to the ensemble and how alike the teachers are, on the validation split.
 
@@ -81,8 +81,10 @@ def _say(found: Contributions) -> None:
 
 def _write(found: Contributions, folder: Path) -> None:
     from recbole_hetcomp.files import write_csv
+    from recbole_hetcomp.teachers.contribution_picture import draw_contributions
 
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in zip(("contribution", "agreement"), _tables(found)):
         write_csv(folder / f"{name}.csv", table)
+    draw_contributions(found, folder / "contribution.png")
     click.echo(f"Written to {folder}")

@@ -17,6 +17,7 @@ from recbole_hetcomp.core import PAD
 from recbole_hetcomp.teachers import contribution
 from recbole_hetcomp.teachers.assessing import assess
 from recbole_hetcomp.teachers.contribution import Contribution, Contributions, agreement, shapley_values
+from recbole_hetcomp.teachers.contribution_picture import draw_contributions
 
 GLOVES = {(0,): 0.0, (1,): 0.0, (2,): 0.0, (0, 1): 1.0, (0, 2): 1.0, (1, 2): 0.0, (0, 1, 2): 1.0}
 
@@ -143,6 +144,35 @@ def test_the_command_writes_its_tables(with_harm, monkeypatch, tmp_path, capsys)
     assert lines[0] == "teacher,alone,gain,standard_error,shapley"
     assert len(lines) == 3
     assert (tmp_path / "out" / "agreement.csv").is_file()
+    assert (tmp_path / "out" / "contribution.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("names", [("A", "B"), ("LightGCN", "import:a_rather_long_name", "C", "D", "E", "F", "G", "H")])
+def test_the_picture_has_every_teacher_and_nothing_overlaps(names, tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    drawn: list[Figure] = []
+    save = Figure.savefig
+
+    def watch(self: Figure, *given: Any, **more: Any) -> None:
+        drawn.append(self)
+        save(self, *given, **more)
+
+    monkeypatch.setattr(Figure, "savefig", watch)
+    rows = tuple(Contribution(name, 0.3, 0.002 - 0.001 * place, 0.0002, 0.1) for place, name in enumerate(names))
+    found = Contributions("recall@50", 0.5, rows, np.full((len(names), len(names)), 0.4), 50, True)
+    draw_contributions(found, tmp_path / "new" / "contribution.png")
+    (figure,) = drawn
+    figure.canvas.draw()
+    gains, shares = figure.axes
+    assert [label.get_text().split("\n")[0] for label in gains.get_yticklabels()] == list(names)
+    assert len(shares.texts) == len(names) * (len(names) - 1)
+    assert {text.get_text() for text in shares.texts} == {"0.60"}  # 1 less the agreement
+    harms = [patch.get_facecolor() for patch in gains.patches]
+    assert len(set(harms)) == (2 if any(row.harms for row in rows) else 1)
+    boxes = [label.get_window_extent() for label in shares.get_yticklabels()]
+    assert not any(one.overlaps(other) for one in boxes for other in boxes if one is not other)
+    assert gains.get_window_extent().x1 <= min(box.x0 for box in boxes)
 
 
 @pytest.mark.parametrize("setting", ["leave_out_harmful", "fit_weights"])
