@@ -20,11 +20,21 @@ if TYPE_CHECKING:
     from recbole_hetcomp.metrics.register import register_metric
     from recbole_hetcomp.recbole_bridge.quick_start import load_data_and_model, run
     from recbole_hetcomp.recbole_bridge.registry import register_model
+    from recbole_hetcomp.serving.recommender import load
 
-__all__ = ["__version__", "distillation_method", "load_data_and_model", "register_metric", "register_model", "run"]
+__all__ = [
+    "__version__",
+    "distillation_method",
+    "load",
+    "load_data_and_model",
+    "register_metric",
+    "register_model",
+    "run",
+]
 
 _PUBLIC = {
     "distillation_method": "recbole_hetcomp.methods",
+    "load": "recbole_hetcomp.serving.recommender",
     "load_data_and_model": "recbole_hetcomp.recbole_bridge.quick_start",
     "run": "recbole_hetcomp.recbole_bridge.quick_start",
     "register_metric": "recbole_hetcomp.metrics.register",

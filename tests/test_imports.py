@@ -36,6 +36,7 @@ LAYERS = (
     "teachers",
     "student",
     "methods",
+    "serving",
     "tune",
     "comparison",
     "cli",

@@ -26,6 +26,7 @@ COMMANDS = {
     "teachers": "train the teachers only, or look after those in the store",
     "import-teacher": "bring rankings that were made elsewhere, as a teacher",
     "export-rankings": "write any teacher, ensemble or student as a table",
+    "recommend": "write the best items of users, of a saved model",
     "tune": "search hyperparameters with Ray Tune, on one machine or a cluster",
     "models": "list the models that may teach or be taught",
     "store": "check every file of the trajectory store, and repair it",

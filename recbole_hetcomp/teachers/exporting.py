@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,9 +18,9 @@ from recbole_hetcomp.data.rankings.writing import Block, write_rankings
 from recbole_hetcomp.recbole_bridge.config import memory_for_scores
 from recbole_hetcomp.recbole_bridge.quick_start import load_data_and_model
 from recbole_hetcomp.recbole_bridge.scoring import users_at_once
-from recbole_hetcomp.teachers.imported_ranking import ImportedRanking
+from recbole_hetcomp.teachers.imported_ranking import ImportedRanking, listed_scores
 from recbole_hetcomp.teachers.importing import TargetData, score_lists
-from recbole_hetcomp.teachers.recorder import Scores, model_scores
+from recbole_hetcomp.teachers.recorder import model_scores
 from recbole_hetcomp.trajectories import Trajectory
 from recbole_hetcomp.trajectories.imported import ImportedRankings
 
@@ -103,9 +102,9 @@ def export_model(model_file: Path, output: Path, length: int, format: str | None
     train = train_data._dataset
     data = Interactions.from_datasets(train, valid_data._dataset if valid_data else None)
     model.eval()
-    score = (
-        _listed_only(model, data.n_items) if isinstance(model, ImportedRanking) else model_scores(model, data.n_items)
-    )
+    score = model_scores(model, data.n_items)
+    if isinstance(model, ImportedRanking):
+        score = listed_scores(score)
     seen, uncounted = Membership.of(data.observed), Mismatches(str(model_file))
 
     def blocks() -> Iterator[Block]:
@@ -117,14 +116,3 @@ def export_model(model_file: Path, output: Path, length: int, format: str | None
 
     ids = Ids(dataset.field2id_token[dataset.uid_field]), Ids(dataset.field2id_token[dataset.iid_field])
     return write_rankings(output, *ids, blocks(), format)
-
-
-def _listed_only(model: Any, n_items: int) -> Scores:
-    """Scores of a model that is its lists: what it does not list is no candidate."""
-    scores = model_scores(model, n_items)
-
-    def listed(users: Tensor) -> Tensor:
-        found = scores(users)
-        return found.masked_fill(found == 0, -torch.inf)
-
-    return listed

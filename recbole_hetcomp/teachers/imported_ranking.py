@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -104,3 +105,13 @@ class ListsTrainer(ListEvaluation, Trainer):
 
     def _top_lists(self, evaluated: EvaluatedUsers, length: int) -> Tensor:
         return stored_top_lists(self.model.lists.cpu(), evaluated, length)
+
+
+def listed_scores(scores: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Scores of a model that is its lists: what it does not list is no candidate, -inf."""
+
+    def listed(users: Tensor) -> Tensor:
+        found = scores(users)
+        return found.masked_fill(found == 0, -torch.inf)
+
+    return listed

@@ -40,8 +40,6 @@ def write_rankings(target: Path, users: Ids, items: Ids, blocks: Iterable[Block]
         ValueError: the format is not known, or an id cannot stand in it.
     """
     format = format or table_format(target)
-    if not target.absolute().parent.is_dir():
-        raise FileNotFoundError(f"{target.absolute().parent} does not exist")
     rows = 0
 
     def counted() -> Iterator[pa.RecordBatch]:
@@ -51,8 +49,25 @@ def write_rankings(target: Path, users: Ids, items: Ids, blocks: Iterable[Block]
             rows += batch.num_rows
             yield batch if format != "trec" else _trec(batch)
 
-    write_whole(target, lambda file: _write(file, counted(), format))
+    write_batches(target, counted(), format)
     return rows
+
+
+def write_batches(target: Path, batches: Iterator[pa.RecordBatch], format: str) -> None:
+    """Write batches of one schema, the whole file or none.
+
+    Args:
+        target: the file.
+        batches: in the columns of the format: those of a TREC run for ``trec``.
+        format: ``parquet``, ``csv`` or ``trec``.
+
+    Raises:
+        FileNotFoundError: the target's folder does not exist.
+        ValueError: there is nothing to write.
+    """
+    if not target.absolute().parent.is_dir():
+        raise FileNotFoundError(f"{target.absolute().parent} does not exist")
+    write_whole(target, lambda file: _write(file, batches, format))
 
 
 def _batch(users: Ids, items: Ids, label: int, user: Ints, item: Ints, seen: NDArray[np.bool_]) -> pa.RecordBatch:
@@ -69,16 +84,25 @@ def _batch(users: Ids, items: Ids, label: int, user: Ints, item: Ints, seen: NDA
 def _trec(batch: pa.RecordBatch) -> pa.RecordBatch:
     """A TREC run's lines: it ranks by score, and knows neither snapshots nor training items."""
     batch = batch.filter(pc.invert(batch["seen"]))
-    for name in ("user", "item"):
-        odd = batch[name].filter(pc.match_substring_regex(batch[name], r"\s"))
-        if len(odd):
-            raise ValueError(f"the {name} id {odd[0].as_py()!r} cannot stand in a TREC run: it holds white space")
+    check_trec_ids(batch)
     n = batch.num_rows
     return pa.RecordBatch.from_arrays(
         [batch["user"], pa.array(["Q0"] * n), batch["item"], batch["rank"], pc.negate(batch["rank"]),
          pa.array(["hetcomp"] * n)],
         names=["user", "Q0", "item", "rank", "score", "tag"],
     )  # fmt: skip
+
+
+def check_trec_ids(batch: pa.RecordBatch) -> None:
+    """Refuse ids that a TREC run cannot hold.
+
+    Raises:
+        ValueError: names the first one.
+    """
+    for name in ("user", "item"):
+        odd = batch[name].filter(pc.match_substring_regex(batch[name], r"\s"))
+        if len(odd):
+            raise ValueError(f"the {name} id {odd[0].as_py()!r} cannot stand in a TREC run: it holds white space")
 
 
 def _write(file: Path, batches: Iterator[pa.RecordBatch], format: str) -> None:

@@ -1,0 +1,1 @@
+"""Saved models at work: recommendations by external ids (docs/serving.md)."""

@@ -1,0 +1,238 @@
+"""Recommendations of a saved model by external ids: a student, an ensemble, or a RecBole model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from recbole.utils import ModelType
+from torch import Tensor
+
+from recbole_hetcomp.core import Ragged, top_k
+from recbole_hetcomp.core.rankings import hide
+from recbole_hetcomp.recbole_bridge.config import memory_for_scores
+from recbole_hetcomp.recbole_bridge.quick_start import load_data_and_model
+from recbole_hetcomp.recbole_bridge.scoring import users_at_once
+from recbole_hetcomp.teachers.imported_ranking import ImportedRanking, listed_scores
+from recbole_hetcomp.teachers.recorder import Scores, model_scores
+
+K = 10
+"""Items that are recommended where nothing else is said."""
+
+SEEN = ("all", "training")
+"""Which items of a user are no candidates: all that the data set has, or those of the training split alone."""
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """Top lists of some users.
+
+    Attributes:
+        users: external ids as they were asked for, object [B].
+        items: external ids, best first, None behind the last, object [B, k].
+        scores: the model's, NaN behind the last; of a fallback, training interactions, float32 [B, k].
+        fallback: True for users that the model does not know, who get the most popular items, bool [B].
+    """
+
+    users: NDArray[np.object_]
+    items: NDArray[np.object_]
+    scores: NDArray[np.float32]
+    fallback: NDArray[np.bool_]
+
+    def frame(self) -> Any:
+        """A pandas DataFrame, a row an item: user, item, rank (from 1), score, fallback."""
+        import pandas as pd
+
+        row, place = (self.items != None).nonzero()  # noqa: E711  (element by element)
+        return pd.DataFrame(
+            {
+                "user": self.users[row],
+                "item": self.items[row, place],
+                "rank": place.astype(np.int32) + 1,
+                "score": self.scores[row, place],
+                "fallback": self.fallback[row],
+            }
+        )
+
+
+class Recommender:
+    """A model and the ids of its data.
+
+    Args:
+        scores: users, int64 [B] → scores of all items, float [B, I]; -inf where an item is no candidate.
+        user_ids: external ids, the padding id first.
+        item_ids: likewise.
+        seen: each user's items that are no candidates.
+        counts: training interactions of each item, int64 [I].
+        budget: scores held at once; changes no list.
+    """
+
+    def __init__(
+        self,
+        scores: Scores,
+        user_ids: Sequence[object],
+        item_ids: Sequence[object],
+        seen: Ragged,
+        counts: Tensor,
+        budget: int,
+    ) -> None:
+        self._scores, self._seen, self._counts = scores, seen, counts
+        self.item_ids = np.array([None, *map(str, item_ids[1:])], dtype=object)
+        self._users = {str(name): number for number, name in enumerate(user_ids) if number}
+        self._items = {str(name): number for number, name in enumerate(item_ids) if number}
+        self._at_once = users_at_once(len(self.item_ids), budget)
+
+    @property
+    def users(self) -> list[str]:
+        """External ids of the users that the model knows."""
+        return list(self._users)
+
+    def recommend(
+        self,
+        users: Iterable[object],
+        k: int = K,
+        exclude: Mapping[object, Iterable[object]] | None = None,
+        allow: Iterable[object] | None = None,
+        deny: Iterable[object] = (),
+    ) -> Recommendations:
+        """The best items of some users, without those that they have seen; ties to the smaller item id.
+
+        Args:
+            users: external ids; unknown ones get the most popular items.
+            k: items of a list.
+            exclude: further items of single users that are no candidates, {user: items}.
+            allow: the only items that are candidates; all if None.
+            deny: items that are no candidates.
+
+        Returns:
+            The lists, in the users' order.
+
+        Raises:
+            ValueError: ``k`` is below 1; or an item of ``allow`` or ``deny`` is not known, or none is left.
+        """
+        asked = [str(user) for user in users]
+        parts = list(self.batches(asked, k, exclude, allow, deny))
+        if not parts:
+            nothing = np.empty((0, k), dtype=object)
+            return Recommendations(nothing[:, 0], nothing, nothing.astype(np.float32), np.zeros(0, dtype=bool))
+        return Recommendations(*(np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS))
+
+    def batches(
+        self,
+        users: Iterable[object],
+        k: int = K,
+        exclude: Mapping[object, Iterable[object]] | None = None,
+        allow: Iterable[object] | None = None,
+        deny: Iterable[object] = (),
+    ) -> Iterator[Recommendations]:
+        """The same as :meth:`recommend`, a block of users at a time, in bounded memory.
+
+        Raises:
+            ValueError: as :meth:`recommend`; before the first block.
+        """
+        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+            raise ValueError(f"k={k!r} is not allowed: a whole number of at least 1")
+        barred = self._barred(allow, deny)
+        own = {str(user): list(items) for user, items in (exclude or {}).items()}
+        return self._blocks(users, int(k), own, barred)
+
+    def _blocks(
+        self, users: Iterable[object], k: int, own: Mapping[str, list[object]], barred: Tensor
+    ) -> Iterator[Recommendations]:
+        block: list[str] = []
+        for user in users:
+            block.append(str(user))
+            if len(block) == self._at_once:
+                yield self._block(block, k, own, barred)
+                block = []
+        if block:
+            yield self._block(block, k, own, barred)
+
+    def _block(self, names: list[str], k: int, own: Mapping[str, list[object]], barred: Tensor) -> Recommendations:
+        ids = torch.tensor([self._users.get(name, 0) for name in names])
+        known = ids > 0
+        scores = torch.empty(len(names), len(self.item_ids))
+        if known.any():
+            with torch.no_grad():
+                scores[known] = hide(self._scores(ids[known]).float().cpu().contiguous(), ids[known], self._seen)
+        scores[~known] = self._counts.float()
+        scores[:, 0] = -torch.inf
+        scores[:, barred] = -torch.inf
+        for row, name in enumerate(names):
+            if name in own:
+                scores[row, [self._items[str(item)] for item in own[name] if str(item) in self._items]] = -torch.inf
+        lists = top_k(scores, k)
+        found = scores.gather(1, lists.clamp(min=0)).masked_fill(lists < 0, torch.nan)
+        items = self.item_ids[lists.clamp(min=0).numpy()]
+        items[(lists < 0).numpy()] = None
+        return Recommendations(np.array(names, dtype=object), items, found.numpy(), (~known).numpy())
+
+    def _barred(self, allow: Iterable[object] | None, deny: Iterable[object]) -> Tensor:
+        barred = torch.zeros(len(self.item_ids), dtype=torch.bool)
+        if allow is not None:
+            barred[:] = True
+            barred[self._numbers("allow", allow)] = False
+        barred[self._numbers("deny", deny)] = True
+        if bool(barred[1:].all()):
+            raise ValueError("allow and deny leave no item that could be recommended")
+        return barred
+
+    def _numbers(self, place: str, items: Iterable[object]) -> list[int]:
+        names = [str(item) for item in items]
+        unknown = [name for name in names if name not in self._items]
+        if unknown:
+            raise ValueError(
+                f"{place} names {len(unknown)} of {len(names)} items that the model does not know, {unknown[0]!r} first"
+            )
+        return [self._items[name] for name in names]
+
+
+_FIELDS = ("users", "items", "scores", "fallback")
+
+
+def load(checkpoint: str | Path, seen: str = SEEN[0]) -> Recommender:
+    """A saved model as a recommender: a student, the ensemble, or a general recommender of RecBole's.
+
+    Args:
+        checkpoint: what a run saved; its data set must be where it was.
+        seen: ``all``: items that a user has anywhere in the data set are no candidates; ``training``: those of the
+            training split, as in an evaluation.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint, or its data set is gone.
+        ValueError: the model is no general recommender.
+    """
+    if seen not in SEEN:
+        raise ValueError(f"seen={seen!r} is not allowed: one of {', '.join(SEEN)}")
+    if not Path(checkpoint).is_file():
+        raise FileNotFoundError(f"{checkpoint} does not exist")
+    config, model, dataset, train_data, _, _ = load_data_and_model(str(checkpoint))
+    if model.type not in (ModelType.GENERAL, ModelType.TRADITIONAL):
+        raise ValueError(
+            f"{config['model']} is a {model.type.name.lower()} model: it ranks by more than the user, and a general "
+            "recommender is needed"
+        )
+    model.eval()
+    train = train_data._dataset
+    n_users, n_items = train.user_num, train.item_num
+    user, item = train.uid_field, train.iid_field
+    training = Ragged.from_pairs(train.inter_feat[user], train.inter_feat[item], n_users)
+    had = training if seen == "training" else Ragged.from_pairs(_ids(dataset, user), _ids(dataset, item), n_users)
+    scores = model_scores(model, n_items)
+    return Recommender(
+        listed_scores(scores) if isinstance(model, ImportedRanking) else scores,
+        dataset.field2id_token[user],
+        dataset.field2id_token[item],
+        had,
+        torch.bincount(training.values, minlength=n_items),
+        memory_for_scores(config),
+    )
+
+
+def _ids(dataset: Any, field: str) -> Tensor:
+    return torch.as_tensor(np.asarray(dataset.inter_feat[field])).long()

@@ -1,0 +1,63 @@
+"""Recommendations → a file, a block of users at a time, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from recbole_hetcomp.data.rankings.reading import table_format
+from recbole_hetcomp.data.rankings.writing import check_trec_ids, write_batches
+from recbole_hetcomp.serving.recommender import Recommendations
+
+SCHEMA = pa.schema(
+    [
+        pa.field("user", pa.string(), nullable=False),
+        pa.field("item", pa.string(), nullable=False),
+        pa.field("rank", pa.int32(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),
+        pa.field("fallback", pa.bool_(), nullable=False),
+    ]
+)
+
+
+def write_recommendations(target: Path, parts: Iterable[Recommendations], format: str | None = None) -> tuple[int, int]:
+    """Write lists as a table: user, item, rank, score and whether the user was unknown.
+
+    A TREC run has no column for the last.
+
+    Args:
+        target: the file.
+        parts: the lists.
+        format: ``parquet``, ``csv`` or ``trec``; None: by the file's ending.
+
+    Returns:
+        Rows written, and users who were unknown.
+
+    Raises:
+        ValueError: the format is not known, there is nothing to write, or an id cannot stand in the format.
+        FileNotFoundError: the target's folder does not exist.
+    """
+    format = format or table_format(target)
+    rows = unknown = 0
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal rows, unknown
+        for part in parts:
+            frame = part.frame()
+            batch = pa.RecordBatch.from_pandas(frame, schema=SCHEMA, preserve_index=False)
+            rows, unknown = rows + batch.num_rows, unknown + int(part.fallback.sum())
+            yield _trec(batch) if format == "trec" else batch
+
+    write_batches(target, batches(), format)
+    return rows, unknown
+
+
+def _trec(batch: pa.RecordBatch) -> pa.RecordBatch:
+    check_trec_ids(batch)
+    n = batch.num_rows
+    return pa.RecordBatch.from_arrays(
+        [batch["user"], pa.array(["Q0"] * n), batch["item"], batch["rank"], batch["score"], pa.array(["hetcomp"] * n)],
+        names=["user", "Q0", "item", "rank", "score", "tag"],
+    )
