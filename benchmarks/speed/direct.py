@@ -224,7 +224,7 @@ def fine_loss(
     scores = user_factors @ item_factors.T  # [B, I]
     mass = scores.exp()
     half, tenth = unobserved[:, : unobserved.shape[1] // 2], unobserved[:, : unobserved.shape[1] // 10]
-    total = _rank_loss(scores, mass, observed, not_observed)
+    total = _rank_loss(scores, mass, observed, not_observed.scatter(1, half, 0.0))  # what is taught is left out
     for ranking in (half, tenth):
         total = total + 0.5 * _rank_loss(scores, mass, ranking, not_observed.scatter(1, ranking, 0.0))
     return total

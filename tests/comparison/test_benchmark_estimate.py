@@ -49,7 +49,7 @@ def test_without_any_the_times_of_ml_100k_are_taken(said):
         cell("ensemble", "TeacherEnsemble"),
         *(cell("student", "HetComp", n) for n in (1, 2)),
     ]
-    assert "about 2 min on" in said(cells)  # 24 + 2 * 40, and what each takes to start
+    assert "about 3 min on" in said(cells * 2)  # 2 * (20 + 2 * 15), and what each takes to start
 
 
 def test_a_method_whose_time_is_not_known_is_named(said):

@@ -235,7 +235,7 @@ TINY = {
     "students": {
         "settings": {"epochs": 4, "eval_step": 2},
         "backbones": {"BPR": {"dimensions": [4]}},
-        "methods": {"NoKD": {}, "HetComp": {"settings": {"p": 1}}},
+        "methods": {"NoKD": {}, "HetComp": {"settings": {"curriculum": "dynamic", "p": 1}}},
     },
     "baselines": {"Pop": {"seeds": [1]}, "NeuMF": {"settings": {"mf_train": False, "mlp_train": False}}},
     "workers": 2,

@@ -135,7 +135,7 @@ def test_the_benchmark_compares_the_method(folder, subprocess_environment):
         "compared",
     ]
     quick = {
-        "workers": 1, "students.settings": "{epochs: 2, eval_step: 1, quality_weighting: 3.0}",
+        "workers": 1, "students.settings": "{epochs: 20, eval_step: 10, quality_weighting: 3.0}",
         "teachers.models": "[neighbours.Neighbours, ItemKNN]",
     }  # fmt: skip
     changes = [word for key, value in quick.items() for word in ("--set", f"{key}={value}")]

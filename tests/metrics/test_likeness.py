@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from oracles import discrepancy as naive_discrepancy
 
 from recbole_hetcomp.core import PAD
+from recbole_hetcomp.core.discrepancy import T_R
 from recbole_hetcomp.metrics.likeness import likeness
 
 
@@ -28,7 +29,7 @@ def test_likeness_against_loops(users, K_D):
     found = likeness(padded(student, 9), padded(teacher, 9), K_D)
     taught = [u for u, row in enumerate(teacher) if row]
     shares = [len(set(student[u][:K_D]) & set(teacher[u][:K_D])) / len(teacher[u][:K_D]) for u in taught]
-    distances = [naive_discrepancy(student[u], teacher[u], K_D) for u in taught]
+    distances = [naive_discrepancy(student[u], teacher[u], K_D, T_R) for u in taught]
     assert found[f"overlap@{K_D}"] == pytest.approx(sum(shares) / len(shares))
     assert found[f"discrepancy@{K_D}"] == pytest.approx(sum(distances) / len(distances))
 

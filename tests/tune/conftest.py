@@ -33,6 +33,8 @@ def quick(tune_store: Path) -> Callable[..., dict[str, Any]]:
             "quality_weighting": 0.0,
             "epochs": 4,
             "eval_step": 2,
+            "learning_rate_schedule": "constant",
+            "curriculum": "dynamic",
             "K_prime": 100,
             "K": 50,
             "p": 1,
