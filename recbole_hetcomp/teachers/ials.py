@@ -90,7 +90,7 @@ def fitted_rows(
     order = order[: int((lengths > 0).sum())]
     while len(order):
         longest = int(lengths[order[0]])
-        n_rows = max(1, _BLOCK_NUMBERS // (max(longest, min(longest, d)) * d))
+        n_rows = max(1, _BLOCK_NUMBERS // (longest * d))  # no less than either system
         rows, order = order[:n_rows], order[n_rows:]
         listed = observed.padded(rows)  # [B, n], PAD behind
         near = rotated[listed.clamp(min=0)] * (listed >= 0)[:, :, None]  # [B, n, d]
