@@ -103,8 +103,8 @@ def test_any_block_size_gives_the_naive_lists(data):
 
 
 @pytest.fixture(scope="module")
-def student(tiny_run) -> Path:
-    return tiny_run(compare_no_kd=False).checkpoint
+def student(finished_run) -> Path:
+    return finished_run.checkpoint
 
 
 def all_interactions() -> pd.DataFrame:
@@ -147,7 +147,7 @@ def test_with_training_items_alone_it_is_what_an_evaluation_ranks(student):
 
 
 @pytest.mark.parametrize("model", ["TeacherEnsemble", "BPR", "EASE"])
-def test_ensembles_and_models_of_recboles(model, tiny_run, tmp_path):
+def test_ensembles_and_models_of_recboles(model, finished_run, tiny_run, tmp_path):
     if model == "TeacherEnsemble":
         checkpoint = tiny_run(model=model).checkpoint
     else:
