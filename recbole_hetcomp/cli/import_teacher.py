@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -74,16 +75,16 @@ def _import(source: str, given: Mapping[str, Any], columns: Mapping[str, Any], p
     place = given[source]
     if source == "table":
         how = place, given["format"], {key: str(name) for key, name in columns.items()}, given["by"]
+        readers: AbstractContextManager[None] = nullcontext()
         if given["address"] is None:
             table = RankingTable(*how)
-            rankings, counted = importing.import_table(target, plan, table)
         else:
             from recbole_hetcomp.data.rankings.spread import SpreadTable
             from recbole_hetcomp.tune.cluster import ray_cluster
 
-            table = SpreadTable(*how)
-            with ray_cluster(given["address"]):
-                rankings, counted = importing.import_table(target, plan, table)
+            table, readers = SpreadTable(*how), ray_cluster(given["address"])
+        with readers:
+            rankings, counted = importing.import_table(target, plan, table)
         return rankings, [*table.notes, *counted.lines()]
     counted = plan.check(target, str(place) if source != "vectors" else " and ".join(map(str, place)))
     if source == "vectors":

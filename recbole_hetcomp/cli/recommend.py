@@ -9,6 +9,7 @@ import click
 
 from recbole_hetcomp.cli import options
 from recbole_hetcomp.cli.errors import DONE, checking
+from recbole_hetcomp.serving import SEEN, K
 
 _FILE = click.Path(path_type=Path)
 
@@ -16,15 +17,15 @@ _FILE = click.Path(path_type=Path)
 @options.command("recommend")
 @click.option("--checkpoint", required=True, type=_FILE, help="What a run saved (.pth).")
 @click.option("--users", help="A file of user ids, one a line, or ids between commas; all users if not given.")
-@click.option("--k", default=10, show_default=True, help="Items of a list.")
+@click.option("--k", default=K, show_default=True, help="Items of a list.")
 @click.option("--to", required=True, type=_FILE, help="File: .parquet, .csv, .tsv or .trec.")
 @click.option("--format", type=click.Choice(["parquet", "csv", "trec"]), help="The table's; by its ending otherwise.")
 @click.option("--allow", help="The only items that may be recommended: a file of ids, or ids between commas.")
 @click.option("--deny", help="Items that are not recommended, likewise.")
 @click.option(
     "--seen",
-    type=click.Choice(["all", "training"]),
-    default="all",
+    type=click.Choice(SEEN),
+    default=SEEN[0],
     show_default=True,
     help="Which items of a user are left out: all in the data set, or those of the training split.",
 )
@@ -44,8 +45,6 @@ def recommend(
             raise FileNotFoundError(f"{to.absolute().parent} does not exist")
         if k < 1:
             raise ValueError(f"k={k} is not allowed: at least 1")
-        if not checkpoint.is_file():
-            raise FileNotFoundError(f"{checkpoint} does not exist")
         asked = None if users is None else _ids(users)
         lists = {
             name: None if given is None else list(_ids(given)) for name, given in (("allow", allow), ("deny", deny))

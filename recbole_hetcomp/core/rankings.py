@@ -269,6 +269,10 @@ class Ragged:
         counts = torch.bincount(pairs // stride, minlength=n_users)
         return Ragged(torch.cat((counts.new_zeros(1), counts.cumsum(0))), pairs % stride)
 
+    def to(self, device: torch.device | str) -> Ragged:
+        """The same rows on a device."""
+        return Ragged(self.offsets.to(device), self.values.to(device))
+
     @property
     def n_rows(self) -> int:
         """U."""

@@ -18,14 +18,9 @@ from recbole_hetcomp.core.rankings import hide
 from recbole_hetcomp.recbole_bridge.config import memory_for_scores
 from recbole_hetcomp.recbole_bridge.quick_start import load_data_and_model
 from recbole_hetcomp.recbole_bridge.scoring import users_at_once
-from recbole_hetcomp.teachers.imported_ranking import ImportedRanking, listed_scores
-from recbole_hetcomp.teachers.recorder import Scores, model_scores
-
-K = 10
-"""Items that are recommended where nothing else is said."""
-
-SEEN = ("all", "training")
-"""Which items of a user are no candidates: all that the data set has, or those of the training split alone."""
+from recbole_hetcomp.serving import SEEN, K
+from recbole_hetcomp.teachers.imported_ranking import candidate_scores
+from recbole_hetcomp.teachers.recorder import Scores
 
 
 @dataclass(frozen=True)
@@ -223,9 +218,8 @@ def load(checkpoint: str | Path, seen: str = SEEN[0]) -> Recommender:
     user, item = train.uid_field, train.iid_field
     training = Ragged.from_pairs(train.inter_feat[user], train.inter_feat[item], n_users)
     had = training if seen == "training" else Ragged.from_pairs(_ids(dataset, user), _ids(dataset, item), n_users)
-    scores = model_scores(model, n_items)
     return Recommender(
-        listed_scores(scores) if isinstance(model, ImportedRanking) else scores,
+        candidate_scores(model, n_items),
         dataset.field2id_token[user],
         dataset.field2id_token[item],
         had,

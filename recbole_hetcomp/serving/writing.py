@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from recbole_hetcomp.data.rankings.reading import table_format
-from recbole_hetcomp.data.rankings.writing import check_trec_ids, write_batches
+from recbole_hetcomp.data.rankings.writing import trec_batch, write_batches
 from recbole_hetcomp.serving.recommender import Recommendations
 
 SCHEMA = pa.schema(
@@ -48,16 +48,7 @@ def write_recommendations(target: Path, parts: Iterable[Recommendations], format
             frame = part.frame()
             batch = pa.RecordBatch.from_pandas(frame, schema=SCHEMA, preserve_index=False)
             rows, unknown = rows + batch.num_rows, unknown + int(part.fallback.sum())
-            yield _trec(batch) if format == "trec" else batch
+            yield trec_batch(batch, batch["score"]) if format == "trec" else batch
 
     write_batches(target, batches(), format)
     return rows, unknown
-
-
-def _trec(batch: pa.RecordBatch) -> pa.RecordBatch:
-    check_trec_ids(batch)
-    n = batch.num_rows
-    return pa.RecordBatch.from_arrays(
-        [batch["user"], pa.array(["Q0"] * n), batch["item"], batch["rank"], batch["score"], pa.array(["hetcomp"] * n)],
-        names=["user", "Q0", "item", "rank", "score", "tag"],
-    )

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from recbole_hetcomp.core import (
     PAD,
-    Ragged,
     draw_items,
     fused_listwise_loss,
     fused_rest_logsumexp,
@@ -55,7 +54,7 @@ class TaughtLists:
         observed_v: Tensor | None = None,
     ) -> None:
         data, consensus = knowledge.data, knowledge.consensus
-        self.history = Ragged(data.observed.offsets.to(device), data.observed.values.to(device))
+        self.history = data.observed.to(device)
         self.trajectories = knowledge.trajectories
         self.observed_ranks = knowledge.observed_ranks
         self.consensus, self.budget = consensus, budget

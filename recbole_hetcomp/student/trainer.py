@@ -13,7 +13,7 @@ from recbole.trainer import Trainer
 from recbole.utils import init_seed
 from tqdm import tqdm
 
-from recbole_hetcomp.core import PAD, Ragged
+from recbole_hetcomp.core import PAD
 from recbole_hetcomp.metrics.lists import ListEvaluation
 from recbole_hetcomp.recbole_bridge.checkpoint import plain_config
 from recbole_hetcomp.recbole_bridge.scoring import clear_cache, ranked_lists
@@ -197,7 +197,7 @@ class DistillingTrainer(Saving, ListEvaluation, FollowsRules, Trainer):
         assert self.knowledge is not None
         data, backbone, device = self.knowledge.data, self.model.backbone, self.device
         users = data.users.to(device)
-        history = Ragged(data.observed.offsets.to(device), data.observed.values.to(device))
+        history = data.observed.to(device)
         self.model.eval()
         clear_cache(backbone)
         lists = torch.full((data.n_users, length), PAD, dtype=torch.int32, device=device)

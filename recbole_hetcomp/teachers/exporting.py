@@ -18,9 +18,8 @@ from recbole_hetcomp.data.rankings.writing import Block, write_rankings
 from recbole_hetcomp.recbole_bridge.config import memory_for_scores
 from recbole_hetcomp.recbole_bridge.quick_start import load_data_and_model
 from recbole_hetcomp.recbole_bridge.scoring import users_at_once
-from recbole_hetcomp.teachers.imported_ranking import ImportedRanking, listed_scores
+from recbole_hetcomp.teachers.imported_ranking import candidate_scores
 from recbole_hetcomp.teachers.importing import TargetData, score_lists
-from recbole_hetcomp.teachers.recorder import model_scores
 from recbole_hetcomp.trajectories import Trajectory
 from recbole_hetcomp.trajectories.imported import ImportedRankings
 
@@ -102,9 +101,7 @@ def export_model(model_file: Path, output: Path, length: int, format: str | None
     train = train_data._dataset
     data = Interactions.from_datasets(train, valid_data._dataset if valid_data else None)
     model.eval()
-    score = model_scores(model, data.n_items)
-    if isinstance(model, ImportedRanking):
-        score = listed_scores(score)
+    score = candidate_scores(model, data.n_items)
     seen, uncounted = Membership.of(data.observed), Mismatches(str(model_file))
 
     def blocks() -> Iterator[Block]:

@@ -150,12 +150,8 @@ class IALS(GeneralRecommender):
     def fit_epoch(self) -> None:
         """Fit all users, then all items."""
         users, items = self.user_embedding.weight, self.item_embedding.weight
-        users.copy_(fitted_rows(self._on_device(self.by_user), items, *self.how))
-        items.copy_(fitted_rows(self._on_device(self.by_item), users, *self.how))
-
-    def _on_device(self, rows: Ragged) -> Ragged:
-        device = self.user_embedding.weight.device
-        return Ragged(rows.offsets.to(device), rows.values.to(device))
+        users.copy_(fitted_rows(self.by_user.to(users.device), items, *self.how))
+        items.copy_(fitted_rows(self.by_item.to(users.device), users, *self.how))
 
     def calculate_loss(self, interaction: Any) -> Tensor:
         """The loss of a batch of observed pairs, a mean: each user's unobserved part in equal shares with its pairs."""

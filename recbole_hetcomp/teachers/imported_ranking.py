@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor
 from recbole_hetcomp.core import PAD
 from recbole_hetcomp.metrics.lists import ListEvaluation, stored_top_lists
 from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
+from recbole_hetcomp.teachers.recorder import Scores, model_scores
 
 
 class ImportedRanking(GeneralRecommender):
@@ -107,8 +107,16 @@ class ListsTrainer(ListEvaluation, Trainer):
         return stored_top_lists(self.model.lists.cpu(), evaluated, length)
 
 
-def listed_scores(scores: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Scores of a model that is its lists: what it does not list is no candidate, -inf."""
+def candidate_scores(model: Any, n_items: int) -> Scores:
+    """The scores of a general recommender; what a model of lists does not list is no candidate, -inf.
+
+    Args:
+        model: the model.
+        n_items: I, with the padding item.
+    """
+    scores = model_scores(model, n_items)
+    if not isinstance(model, ImportedRanking):
+        return scores
 
     def listed(users: Tensor) -> Tensor:
         found = scores(users)

@@ -81,28 +81,27 @@ def _batch(users: Ids, items: Ids, label: int, user: Ints, item: Ints, seen: NDA
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
-def _trec(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """A TREC run's lines: it ranks by score, and knows neither snapshots nor training items."""
-    batch = batch.filter(pc.invert(batch["seen"]))
-    check_trec_ids(batch)
-    n = batch.num_rows
-    return pa.RecordBatch.from_arrays(
-        [batch["user"], pa.array(["Q0"] * n), batch["item"], batch["rank"], pc.negate(batch["rank"]),
-         pa.array(["hetcomp"] * n)],
-        names=["user", "Q0", "item", "rank", "score", "tag"],
-    )  # fmt: skip
-
-
-def check_trec_ids(batch: pa.RecordBatch) -> None:
-    """Refuse ids that a TREC run cannot hold.
+def trec_batch(batch: pa.RecordBatch, score: pa.Array) -> pa.RecordBatch:
+    """Rows of user, item and rank in the six columns of a TREC run.
 
     Raises:
-        ValueError: names the first one.
+        ValueError: an id cannot stand in one; names the first.
     """
     for name in ("user", "item"):
         odd = batch[name].filter(pc.match_substring_regex(batch[name], r"\s"))
         if len(odd):
             raise ValueError(f"the {name} id {odd[0].as_py()!r} cannot stand in a TREC run: it holds white space")
+    n = batch.num_rows
+    return pa.RecordBatch.from_arrays(
+        [batch["user"], pa.array(["Q0"] * n), batch["item"], batch["rank"], score, pa.array(["hetcomp"] * n)],
+        names=["user", "Q0", "item", "rank", "score", "tag"],
+    )
+
+
+def _trec(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A TREC run's lines: it ranks by score, and knows neither snapshots nor training items."""
+    batch = batch.filter(pc.invert(batch["seen"]))
+    return trec_batch(batch, pc.negate(batch["rank"]))
 
 
 def _write(file: Path, batches: Iterator[pa.RecordBatch], format: str) -> None:
