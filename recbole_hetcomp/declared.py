@@ -160,7 +160,7 @@ def default(group: type[Settings], name: str) -> Any:
 
     >>> from recbole_hetcomp.settings import Consensus
     >>> default(Consensus, "T_r")
-    10.0
+    30.0
     """
     return copy.deepcopy(_default_of(getattr(_fields(group), name)))
 

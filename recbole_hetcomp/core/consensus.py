@@ -84,7 +84,7 @@ def taught_unobserved(
     >>> lists = [torch.tensor([[[4, 2, 7]]]), torch.tensor([[[2, 9, 4]]])]
     >>> items, scores = taught_unobserved(lists, torch.tensor([[0, 0]]), torch.tensor([0]), k=3)
     >>> items, scores.round(decimals=3)
-    (tensor([[2, 4, 9]]), tensor([[3.9050, 3.8190, 1.9050]], dtype=torch.float64))
+    (tensor([[2, 4, 9]]), tensor([[1.9670, 1.9360, 0.9670]], dtype=torch.float64))
     """
     settings = settings or Consensus()
     weights = settings.weights(len(trajectories))
