@@ -61,7 +61,8 @@ PINNED = [
 TABLES = ["pyarrow>=10"]  # Parquet, and rankings of any format
 REPORT = ["matplotlib>=3.8", "jinja2>=3", "statsmodels>=0.13.5", *TABLES]
 TUNE = ["ray[tune]>=2.4", "optuna>=3", "hyperopt>=0.2.5", "jinja2>=3", "plotly>=4"]
-ALL = [*REPORT, *TUNE]
+EXPORT = ["onnx>=1.15", "onnxruntime>=1.16", "faiss-cpu>=1.7.4", *TABLES]
+ALL = [*REPORT, *TUNE, *EXPORT]
 
 DOCS = [  # the site: mkdocs build
     "mkdocs-material>=9.7,<10",
@@ -90,6 +91,7 @@ setup(
         "tune": TUNE,
         "report": REPORT,
         "tables": TABLES,
+        "export": EXPORT,
         "all": ALL,
         "pinned": [*PINNED, *ALL],
         "docs": DOCS,

@@ -13,6 +13,9 @@ EXTRAS = {
     "jinja2": "report",
     "statsmodels": "report",
     "pyarrow": "tables",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "faiss": "export",
 }
 RECBOLE = "RecBole is not installed: pip install --no-deps recbole==1.2.1"
 """RecBole stands beside today's libraries; its own pins (Ray <= 2.6.3) can be met up to Python 3.11 only."""

@@ -10,16 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from recbole.utils import ModelType
 from torch import Tensor
 
 from recbole_hetcomp.core import Ragged, top_k
 from recbole_hetcomp.core.rankings import hide
-from recbole_hetcomp.recbole_bridge.config import memory_for_scores
-from recbole_hetcomp.recbole_bridge.quick_start import load_data_and_model
 from recbole_hetcomp.recbole_bridge.scoring import users_at_once
 from recbole_hetcomp.serving import SEEN, K
-from recbole_hetcomp.teachers.imported_ranking import candidate_scores
+from recbole_hetcomp.serving.saved import saved_model
 from recbole_hetcomp.teachers.recorder import Scores
 
 
@@ -202,31 +199,5 @@ def load(checkpoint: str | Path, seen: str = SEEN[0]) -> Recommender:
         FileNotFoundError: there is no such checkpoint, or its data set is gone.
         ValueError: the model is no general recommender.
     """
-    if seen not in SEEN:
-        raise ValueError(f"seen={seen!r} is not allowed: one of {', '.join(SEEN)}")
-    if not Path(checkpoint).is_file():
-        raise FileNotFoundError(f"{checkpoint} does not exist")
-    config, model, dataset, train_data, _, _ = load_data_and_model(str(checkpoint))
-    if model.type not in (ModelType.GENERAL, ModelType.TRADITIONAL):
-        raise ValueError(
-            f"{config['model']} is a {model.type.name.lower()} model: it ranks by more than the user, and a general "
-            "recommender is needed"
-        )
-    model.eval()
-    train = train_data._dataset
-    n_users, n_items = train.user_num, train.item_num
-    user, item = train.uid_field, train.iid_field
-    training = Ragged.from_pairs(train.inter_feat[user], train.inter_feat[item], n_users)
-    had = training if seen == "training" else Ragged.from_pairs(_ids(dataset, user), _ids(dataset, item), n_users)
-    return Recommender(
-        candidate_scores(model, n_items),
-        dataset.field2id_token[user],
-        dataset.field2id_token[item],
-        had,
-        torch.bincount(training.values, minlength=n_items),
-        memory_for_scores(config),
-    )
-
-
-def _ids(dataset: Any, field: str) -> Tensor:
-    return torch.as_tensor(np.asarray(dataset.inter_feat[field])).long()
+    saved = saved_model(checkpoint, seen)
+    return Recommender(saved.scores(), saved.user_ids, saved.item_ids, saved.seen, saved.counts, saved.budget)
