@@ -45,8 +45,7 @@ def write_recommendations(target: Path, parts: Iterable[Recommendations], format
     def batches() -> Iterator[pa.RecordBatch]:
         nonlocal rows, unknown
         for part in parts:
-            frame = part.frame()
-            batch = pa.RecordBatch.from_pandas(frame, schema=SCHEMA, preserve_index=False)
+            batch = pa.RecordBatch.from_pydict(part.columns(), schema=SCHEMA)
             rows, unknown = rows + batch.num_rows, unknown + int(part.fallback.sum())
             yield trec_batch(batch, batch["score"]) if format == "trec" else batch
 
