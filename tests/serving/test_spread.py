@@ -18,7 +18,7 @@ from recbole_hetcomp.serving.spread import Asked, spread_rows
 from recbole_hetcomp.serving.users import UserTable
 from recbole_hetcomp.serving.writing import write_recommendations, write_rows
 
-N_USERS, N_ITEMS, K = 900, 400, 7
+N_USERS, K = 900, 100
 
 
 def works() -> bool:
@@ -150,7 +150,7 @@ def test_a_lost_node_changes_nothing(tmp_path):
 
         def lose_a_node() -> None:
             deadline = time.monotonic() + 120
-            while sum(count > 0 for count in blocks()) < 2 and time.monotonic() < deadline:
+            while sum(count > 2 for count in blocks()) < 2 and time.monotonic() < deadline:
                 time.sleep(0.05)
             made.remove_node(doomed, allow_graceful=False)
 
@@ -160,5 +160,5 @@ def test_a_lost_node_changes_nothing(tmp_path):
         spread = tmp_path / "spread.parquet"
         assert write_rows(spread, rows) == (N_USERS * K, 18)
         thread.join()
-    assert sum(count > 0 for count in blocks()) >= 2, "both nodes have recommended"
+    assert sum(count > 2 for count in blocks()) >= 2, "both nodes have finished a part, of two blocks"
     assert spread.read_bytes() == alone(tmp_path).read_bytes()
