@@ -18,7 +18,7 @@ _FILE = click.Path(path_type=Path)
 
 
 @options.command("recommend")
-@click.option("--checkpoint", required=True, type=_FILE, help="What a run saved (.pth).")
+@click.option("--checkpoint", required=True, type=_FILE, help="What a run saved (.pth), or an export's folder.")
 @click.option(
     "--users", help="A file of ids, one a line; column user of a Parquet file or folder; ids between commas; else all."
 )

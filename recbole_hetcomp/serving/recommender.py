@@ -14,9 +14,12 @@ from torch import Tensor
 
 from recbole_hetcomp.core import Ragged, top_k
 from recbole_hetcomp.core.rankings import hide
+from recbole_hetcomp.declared import default
 from recbole_hetcomp.recbole_bridge.scoring import users_at_once
 from recbole_hetcomp.serving import SEEN, K
+from recbole_hetcomp.serving.exported import Exported, read
 from recbole_hetcomp.serving.saved import saved_model
+from recbole_hetcomp.settings import Run, score_elements
 from recbole_hetcomp.teachers.recorder import Scores
 
 # Scores of a block of users at most. Memory of so many MiB is used again by the next block, out of the processor's
@@ -214,13 +217,34 @@ def load(checkpoint: str | Path, seen: str = SEEN[0]) -> Recommender:
     """A saved model as a recommender: a student, the ensemble, or a general recommender of RecBole's.
 
     Args:
-        checkpoint: what a run saved; its data set must be where it was.
+        checkpoint: what a run saved, its data set where it was; or a folder that ``hetcomp export`` wrote, which needs
+            no data set and no time.
         seen: ``all``: items that a user has anywhere in the data set are no candidates; ``training``: those of the
             training split, as in an evaluation.
 
     Raises:
         FileNotFoundError: there is no such checkpoint, or its data set is gone.
-        ValueError: the model is no general recommender.
+        ValueError: the model is no general recommender; or a folder is no export, or one with other items left out.
     """
+    if Path(checkpoint).is_dir():
+        return _of_export(read(checkpoint), seen)
     saved = saved_model(checkpoint, seen)
     return Recommender(saved.scores(), saved.user_ids, saved.item_ids, saved.seen, saved.counts, saved.budget)
+
+
+def _of_export(found: Exported, seen: str) -> Recommender:
+    told = found.manifest["data"]["seen"]
+    if told != seen:
+        raise ValueError(f"{found.folder} was exported with seen={told}: seen={seen!r} needs an export of its own")
+    users, items, counts = (_behind_padding(torch.from_numpy(one)) for one in (found.users, found.items, found.counts))
+    had = Ragged(
+        _behind_padding(torch.from_numpy(found.seen_offsets)), torch.from_numpy(found.seen_items.astype(np.int64)) + 1
+    )
+    user_ids, item_ids = ([None, *ids] for ids in (found.user_ids, found.item_ids))
+    budget = score_elements(default(Run, "memory_budget_mb"))
+    return Recommender(lambda ids: users[ids] @ items.T, user_ids, item_ids, had, counts, budget)
+
+
+def _behind_padding(rows: Tensor) -> Tensor:
+    """The same rows behind one of zeros, RecBole's padding."""
+    return torch.cat([torch.zeros_like(rows[:1]), rows])
