@@ -17,6 +17,6 @@ def test_every_list_is_written(tmp_path, subprocess_environment):
     ]  # fmt: skip
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=subprocess_environment)
     small, large = map(json.loads, done.stdout.splitlines())
-    assert (small["users"], large["users"], small["of"], large["of"]) == (100, 300, 300, 300)
-    assert min(large["loading_peak_mib"], large["peak_mib"]) > 50
+    assert (small["users"], large["users"]) == (100, 300)
+    assert small["peak_mib"] > 50
     assert list(tmp_path.iterdir()) == []
