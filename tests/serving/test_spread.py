@@ -78,9 +78,12 @@ def alone(folder: Path) -> Path:
 
 
 @pytest.mark.skipif(works(), reason="Ray Data works here")
-def test_a_ray_whose_data_does_not_work_is_said(tmp_path):
+def test_a_ray_whose_data_does_not_work_is_said(tmp_path, capsys):
     with pytest.raises(NotImplementedError, match="a newer Ray does"):
         next(spread_rows(slow_recommender(0), Asked(["u1"], K), 40, workers=1))
+    words = ["recommend", "--checkpoint=model.pth", f"--to={tmp_path / 'lists.csv'}", "--address=auto"]
+    assert cli.main(words) == 2
+    assert "a newer Ray does" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
