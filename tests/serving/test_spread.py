@@ -142,6 +142,9 @@ def test_the_command_writes_the_same_file(cluster, finished_run, tmp_path, capsy
 @needs_ray_data
 @pytest.mark.slow
 def test_a_lost_node_changes_nothing(tmp_path):
+    import ray
+
+    ray.shutdown()  # the other tests' one, of one node
     began = tmp_path / "began"
     began.mkdir()
 
