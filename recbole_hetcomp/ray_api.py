@@ -54,16 +54,16 @@ def data() -> Any:
     """Ray Data.
 
     Raises:
-        RuntimeError: that of Ray 2.6 does not work with today's pandas and setuptools.
+        NotImplementedError: that of Ray 2.6 does not work with today's pandas and setuptools.
     """
     import ray
 
     try:
         import ray.data.extensions
     except ImportError as error:
-        raise RuntimeError(
+        raise NotImplementedError(
             f"Ray Data of Ray {ray.__version__} does not work with the libraries that are installed ({error}); a newer "
-            "Ray does (docs/compatibility.md). Without --address one process reads the table, with the same result"
+            "Ray does (docs/compatibility.md). Without --address one process does it, with the same result"
         ) from error
     return ray.data
 

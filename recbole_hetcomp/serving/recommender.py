@@ -14,10 +14,17 @@ from torch import Tensor
 
 from recbole_hetcomp.core import Ragged, top_k
 from recbole_hetcomp.core.rankings import hide
+from recbole_hetcomp.declared import default
 from recbole_hetcomp.recbole_bridge.scoring import users_at_once
 from recbole_hetcomp.serving import SEEN, K
+from recbole_hetcomp.serving.exported import Exported, read
 from recbole_hetcomp.serving.saved import saved_model
+from recbole_hetcomp.settings import Run, score_elements
 from recbole_hetcomp.teachers.recorder import Scores
+
+# Scores of a block of users at most. Memory of so many MiB is used again by the next block, out of the processor's
+# cache; that of larger blocks goes back to the system, which takes longer to give it anew than a product takes.
+_SCORES_IN_CACHE = 3 << 20
 
 
 @dataclass(frozen=True)
@@ -40,16 +47,18 @@ class Recommendations:
         """A pandas DataFrame, a row an item: user, item, rank (from 1), score, fallback."""
         import pandas as pd
 
+        return pd.DataFrame(self.columns())
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The columns of :meth:`frame`, [n] each."""
         row, place = (self.items != None).nonzero()  # noqa: E711  (element by element)
-        return pd.DataFrame(
-            {
-                "user": self.users[row],
-                "item": self.items[row, place],
-                "rank": place.astype(np.int32) + 1,
-                "score": self.scores[row, place],
-                "fallback": self.fallback[row],
-            }
-        )
+        return {
+            "user": self.users[row],
+            "item": self.items[row, place],
+            "rank": place.astype(np.int32) + 1,
+            "score": self.scores[row, place],
+            "fallback": self.fallback[row],
+        }
 
 
 class Recommender:
@@ -62,6 +71,10 @@ class Recommender:
         seen: each user's items that are no candidates.
         counts: training interactions of each item, int64 [I].
         budget: scores held at once; changes no list.
+
+    Attributes:
+        at_once: users of a block.
+        item_ids: external ids by internal ones, None for the padding id.
     """
 
     def __init__(
@@ -77,7 +90,7 @@ class Recommender:
         self.item_ids = np.array([None, *map(str, item_ids[1:])], dtype=object)
         self._users = {str(name): number for number, name in enumerate(user_ids) if number}
         self._items = {str(name): number for number, name in enumerate(item_ids) if number}
-        self._at_once = users_at_once(len(self.item_ids), budget)
+        self.at_once = users_at_once(len(self.item_ids), min(budget, _SCORES_IN_CACHE))
 
     @property
     def users(self) -> list[str]:
@@ -107,12 +120,18 @@ class Recommender:
         Raises:
             ValueError: ``k`` is below 1; or an item of ``allow`` or ``deny`` is not known, or none is left.
         """
-        asked = [str(user) for user in users]
-        parts = list(self.batches(asked, k, exclude, allow, deny))
-        if not parts:
-            nothing = np.empty((0, k), dtype=object)
-            return Recommendations(nothing[:, 0], nothing, nothing.astype(np.float32), np.zeros(0, dtype=bool))
-        return Recommendations(*(np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS))
+        asked = np.array([str(user) for user in users], dtype=object)
+        blocks = self.batches(asked, k, exclude, allow, deny)
+        lists = len(asked), k
+        found = Recommendations(
+            asked, np.empty(lists, dtype=object), np.empty(lists, dtype=np.float32), np.empty(len(asked), dtype=bool)
+        )
+        start = 0
+        for block in blocks:  # not kept: small arrays between large ones that come and go would scatter the heap
+            rows = slice(start, start + len(block.users))
+            found.items[rows], found.scores[rows], found.fallback[rows] = block.items, block.scores, block.fallback
+            start = rows.stop
+        return found
 
     def batches(
         self,
@@ -139,7 +158,7 @@ class Recommender:
         block: list[str] = []
         for user in users:
             block.append(str(user))
-            if len(block) == self._at_once:
+            if len(block) == self.at_once:
                 yield self._block(block, k, own, barred)
                 block = []
         if block:
@@ -147,32 +166,42 @@ class Recommender:
 
     def _block(self, names: list[str], k: int, own: Mapping[str, list[object]], barred: Tensor) -> Recommendations:
         ids = torch.tensor([self._users.get(name, 0) for name in names])
-        known = ids > 0
-        scores = torch.empty(len(names), len(self.item_ids))
-        if known.any():
-            with torch.no_grad():
-                scores[known] = hide(self._scores(ids[known]).float().cpu().contiguous(), ids[known], self._seen)
-        scores[~known] = self._counts.float()
-        scores[:, 0] = -torch.inf
+        scores = self._candidates(ids)  # [B, I]
         scores[:, barred] = -torch.inf
-        for row, name in enumerate(names):
+        for row, name in enumerate(names if own else ()):
             if name in own:
                 scores[row, [self._items[str(item)] for item in own[name] if str(item) in self._items]] = -torch.inf
         lists = top_k(scores, k)
         found = scores.gather(1, lists.clamp(min=0)).masked_fill(lists < 0, torch.nan)
         items = self.item_ids[lists.clamp(min=0).numpy()]
         items[(lists < 0).numpy()] = None
-        return Recommendations(np.array(names, dtype=object), items, found.numpy(), (~known).numpy())
+        return Recommendations(np.array(names, dtype=object), items, found.numpy(), (ids == 0).numpy())
+
+    def _candidates(self, ids: Tensor) -> Tensor:
+        """Scores of all items, those of a user's history -inf; what is popular for the id 0, float [B, I]."""
+        known = ids > 0
+        if not bool(known.any()):
+            return self._counts.float().repeat(len(ids), 1)
+        with torch.no_grad():
+            scores = self._scores(ids[known]).float().cpu().contiguous()
+        hide(scores, ids[known], self._seen)
+        if bool(known.all()):
+            return scores  # a copy of the block takes as long as its product
+        every = torch.empty(len(ids), scores.shape[1])
+        every[known], every[~known] = scores, self._counts.float()
+        return every
 
     def _barred(self, allow: Iterable[object] | None, deny: Iterable[object]) -> Tensor:
+        """Items that are no candidates of anybody, the padding item among them, int64 [n]."""
         barred = torch.zeros(len(self.item_ids), dtype=torch.bool)
         if allow is not None:
             barred[:] = True
             barred[self._numbers("allow", allow)] = False
         barred[self._numbers("deny", deny)] = True
-        if bool(barred[1:].all()):
+        barred[0] = True
+        if bool(barred.all()):
             raise ValueError("allow and deny leave no item that could be recommended")
-        return barred
+        return barred.nonzero().flatten()
 
     def _numbers(self, place: str, items: Iterable[object]) -> list[int]:
         names = [str(item) for item in items]
@@ -184,20 +213,38 @@ class Recommender:
         return [self._items[name] for name in names]
 
 
-_FIELDS = ("users", "items", "scores", "fallback")
-
-
 def load(checkpoint: str | Path, seen: str = SEEN[0]) -> Recommender:
     """A saved model as a recommender: a student, the ensemble, or a general recommender of RecBole's.
 
     Args:
-        checkpoint: what a run saved; its data set must be where it was.
+        checkpoint: what a run saved, its data set where it was; or a folder that ``hetcomp export`` wrote, which needs
+            no data set and no time.
         seen: ``all``: items that a user has anywhere in the data set are no candidates; ``training``: those of the
             training split, as in an evaluation.
 
     Raises:
         FileNotFoundError: there is no such checkpoint, or its data set is gone.
-        ValueError: the model is no general recommender.
+        ValueError: the model is no general recommender; or a folder is no export, or one with other items left out.
     """
+    if Path(checkpoint).is_dir():
+        return _of_export(read(checkpoint), seen)
     saved = saved_model(checkpoint, seen)
     return Recommender(saved.scores(), saved.user_ids, saved.item_ids, saved.seen, saved.counts, saved.budget)
+
+
+def _of_export(found: Exported, seen: str) -> Recommender:
+    told = found.manifest["data"]["seen"]
+    if told != seen:
+        raise ValueError(f"{found.folder} was exported with seen={told}: seen={seen!r} needs an export of its own")
+    users, items, counts = (_behind_padding(torch.from_numpy(one)) for one in (found.users, found.items, found.counts))
+    had = Ragged(
+        _behind_padding(torch.from_numpy(found.seen_offsets)), torch.from_numpy(found.seen_items.astype(np.int64)) + 1
+    )
+    user_ids, item_ids = ([None, *ids] for ids in (found.user_ids, found.item_ids))
+    budget = score_elements(default(Run, "memory_budget_mb"))
+    return Recommender(lambda ids: users[ids] @ items.T, user_ids, item_ids, had, counts, budget)
+
+
+def _behind_padding(rows: Tensor) -> Tensor:
+    """The same rows behind one of zeros, RecBole's padding."""
+    return torch.cat([torch.zeros_like(rows[:1]), rows])

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recbole_hetcomp.data.rankings.reading import table_format
 from recbole_hetcomp.data.rankings.writing import trec_batch, write_batches
@@ -22,14 +23,24 @@ SCHEMA = pa.schema(
 )
 
 
-def write_recommendations(target: Path, parts: Iterable[Recommendations], format: str | None = None) -> tuple[int, int]:
-    """Write lists as a table: user, item, rank, score and whether the user was unknown.
+def rows_of(part: Recommendations) -> pa.RecordBatch:
+    """The rows of some lists."""
+    return pa.RecordBatch.from_pydict(part.columns(), schema=SCHEMA)
 
-    A TREC run has no column for the last.
+
+def write_recommendations(target: Path, parts: Iterable[Recommendations], format: str | None = None) -> tuple[int, int]:
+    """Write lists as a table: user, item, rank, score and whether the user was unknown; see :func:`write_rows`."""
+    return write_rows(target, map(rows_of, parts), format)
+
+
+def write_rows(target: Path, batches: Iterable[pa.RecordBatch], format: str | None = None) -> tuple[int, int]:
+    """Write rows of lists, the whole file or none.
+
+    A TREC run has no column for unknown users.
 
     Args:
         target: the file.
-        parts: the lists.
+        batches: of :data:`SCHEMA`; the file does not depend on how they are cut.
         format: ``parquet``, ``csv`` or ``trec``; None: by the file's ending.
 
     Returns:
@@ -42,13 +53,12 @@ def write_recommendations(target: Path, parts: Iterable[Recommendations], format
     format = format or table_format(target)
     rows = unknown = 0
 
-    def batches() -> Iterator[pa.RecordBatch]:
+    def counted() -> Iterator[pa.RecordBatch]:
         nonlocal rows, unknown
-        for part in parts:
-            frame = part.frame()
-            batch = pa.RecordBatch.from_pandas(frame, schema=SCHEMA, preserve_index=False)
-            rows, unknown = rows + batch.num_rows, unknown + int(part.fallback.sum())
+        for batch in batches:
+            first = pc.equal(batch["rank"], 1)
+            rows, unknown = rows + batch.num_rows, unknown + (pc.sum(pc.and_(first, batch["fallback"])).as_py() or 0)
             yield trec_batch(batch, batch["score"]) if format == "trec" else batch
 
-    write_batches(target, batches(), format)
+    write_batches(target, counted(), format)
     return rows, unknown

@@ -76,6 +76,14 @@ def test_what_makes_no_sense_is_refused_before_the_first_block(how, said):
         small().batches(["ann"], **how)
 
 
+def test_blocks_fit_a_budget_and_a_processors_cache():
+    assert (small(budget=10).at_once, small(budget=4).at_once) == (2, 1)
+    assert small(budget=1 << 30).at_once == (3 << 20) // 5
+    blocks = list(small(budget=10).batches(["ann", "new", "bob", "7", "ann"], k=2))
+    assert [block.users.tolist() for block in blocks] == [["ann", "new"], ["bob", "7"], ["ann"]]
+    assert [block.fallback.tolist() for block in blocks] == [[False, True], [False, False], [False]]
+
+
 def test_no_users_have_no_lists():
     assert len(small().recommend([]).frame()) == 0
 

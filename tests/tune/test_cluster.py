@@ -6,12 +6,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from ray_nodes import two_nodes, without_driver
 
 from recbole_hetcomp.tune.options import SweepOptions
 from recbole_hetcomp.tune.sweep import SweepResult, run_sweep
@@ -20,31 +20,8 @@ from recbole_hetcomp.tune.sweep_plan import make_plan
 
 @pytest.fixture
 def cluster():
-    """A head without processors for tasks, and two nodes of one each."""
-    import ray
-    from ray.cluster_utils import Cluster
-
-    from recbole_hetcomp.tune.cluster import importable, set_environment
-
-    set_environment()
-    with importable():
-        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-        workers = [made.add_node(num_cpus=1) for _ in range(2)]
-    ray.init(address=made.address, log_to_driver=False)
-    try:
-        yield made, workers
-    finally:
-        ray.shutdown()
-        made.shutdown()
-
-
-def without_driver(workers: list[Any]) -> Any:
-    """A node that this process is not attached to, which may be any here: a driver ends with its own."""
-    import ray
-
-    sockets = {node["NodeID"]: node["RayletSocketName"] for node in ray.nodes()}
-    own = sockets[ray.get_runtime_context().get_node_id()]
-    return next(worker for worker in workers if worker.raylet_socket_name != own)
+    with two_nodes() as made:
+        yield made
 
 
 def validations(folder: Path) -> int:

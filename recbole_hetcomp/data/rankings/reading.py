@@ -88,11 +88,7 @@ class RankingTable:
     def _files(self) -> list[Path]:
         if self.place.is_file():
             return [self.place]
-        found = sorted(
-            file
-            for file in self.place.iterdir()
-            if file.is_file() and not file.name.startswith((".", "_")) and (self.format or _known(file))
-        )
+        found = [file for file in files_in(self.place) if self.format or _known(file)]
         if not found:
             raise FileNotFoundError(f"{self.place} holds no file that ends in {', '.join(_ENDINGS)}")
         kinds = sorted({table_format(file) for file in found}) if self.format is None else []
@@ -133,22 +129,13 @@ class RankingTable:
         if self.format != "parquet":
             self._columns_of_text(file)
             return 1
-        with self._parquet(file) as opened:
+        with open_parquet(file) as opened:
             self._named(file, opened.schema_arrow.names)
             return opened.num_row_groups
 
-    def _parquet(self, file: Path) -> pq.ParquetFile:
-        try:
-            opened = pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)
-        except (pa.ArrowException, OSError) as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(f"{file} is truncated, or no Parquet file at all: {reason}") from error
-        check_version(file, opened.schema_arrow.metadata)
-        return opened
-
     def _batches_of(self, file: Path, part: int | None) -> Iterator[Rows]:
         if self.format == "parquet":
-            with self._parquet(file) as opened:
+            with open_parquet(file) as opened:
                 named = self._named(file, opened.schema_arrow.names)
                 groups = range(opened.num_row_groups) if part is None else [part]
                 for batch in opened.iter_batches(BATCH_ROWS, row_groups=list(groups), columns=list(named.values())):
@@ -241,11 +228,31 @@ class RankingTable:
         if "snapshot" in named:
             snapshot = _whole(file, named["snapshot"], batch.column(named["snapshot"]))
         return Rows(
-            _texts(file, named["user"], batch.column(named["user"])),
-            _texts(file, named["item"], batch.column(named["item"])),
+            id_texts(file, named["user"], batch.column(named["user"])),
+            id_texts(file, named["item"], batch.column(named["item"])),
             -key if order == "score" else key,
             snapshot,
         )
+
+
+def open_parquet(file: Path) -> pq.ParquetFile:
+    """A Parquet file.
+
+    Raises:
+        ValueError: it is none, or is damaged.
+    """
+    try:
+        opened = pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{file} is truncated, or no Parquet file at all: {reason}") from error
+    check_version(file, opened.schema_arrow.metadata)
+    return opened
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files of a folder, sorted, without those that Spark and systems put beside the parts of a table."""
+    return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith((".", "_")))
 
 
 def _known(file: Path) -> str | None:
@@ -264,8 +271,12 @@ def table_format(file: Path) -> str:
     return found
 
 
-def _texts(file: Path, name: str, column: pa.Array) -> pa.Array:
-    """A column of ids as text, so that 1 and "1" are one id."""
+def id_texts(file: Path, name: str, column: pa.Array) -> pa.Array:
+    """A column of ids as text, so that 1 and "1" are one id.
+
+    Raises:
+        ValueError: it holds neither text nor whole numbers.
+    """
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     kind = column.type

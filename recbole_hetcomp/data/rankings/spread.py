@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,7 @@ class SpreadTable(RankingTable):
         """Find the files, and Ray Data.
 
         Raises:
-            RuntimeError: Ray Data does not work here.
+            NotImplementedError: Ray Data does not work here.
         """
         super().__post_init__()
         ray_api.data()
@@ -49,19 +49,40 @@ class SpreadTable(RankingTable):
         Raises:
             ValueError: as :meth:`RankingTable.batches`, also of what a worker meets.
         """
-        read_by_ray = ray_api.data()
         parts = [
             {"file": place, "part": part} for place, file in enumerate(self.files) for part in range(self.parts(file))
         ]
-        if not parts:
-            return
-        read_by_ray.DataContext.get_current().execution_options.preserve_order = True
         reader = _Reader(RankingTable(self.place, self.format, dict(self.columns), self.by))
-        read = read_by_ray.from_items(parts).repartition(len(parts)).map_batches(reader, batch_size=1)
-        for batch in read.iter_batches(batch_size=None, batch_format="pyarrow"):
-            if len(batch) and batch["error"][0].is_valid:
-                raise ValueError(batch["error"][0].as_py())
-            yield _rows_of(batch)
+        yield from map(_rows_of, in_order(parts, reader))
+
+
+def in_order(parts: Sequence[Mapping[str, Any]], work: Any, **how: Any) -> Iterator[pa.Table]:
+    """What the workers of the connected Ray cluster make of parts, in the parts' order.
+
+    Args:
+        parts: descriptions, of the same names each.
+        work: a function of some parts as arrays by name, or a class of such, that gives tables of one schema. One of
+            its columns is ``error``: a row that has one stands for what went wrong (:func:`wrong`).
+        how: more for Ray's ``map_batches``.
+
+    Raises:
+        ValueError: what went wrong, in the worker's words.
+    """
+    by_ray = ray_api.data()
+    if not parts:
+        return
+    by_ray.DataContext.get_current().execution_options.preserve_order = True
+    made = by_ray.from_items(list(parts)).map_batches(work, batch_size=1, **how)
+    for table in made.iter_batches(batch_size=None, batch_format="pyarrow"):
+        errors = table["error"].drop_null()
+        if len(errors):
+            raise ValueError(errors[0].as_py())
+        yield table
+
+
+def wrong(error: str, schema: pa.Schema) -> pa.Table:
+    """A row that says what went wrong: Ray would wrap an error in the worker's traceback."""
+    return pa.Table.from_pylist([{"error": error}], schema=schema)
 
 
 class _Reader:
@@ -76,8 +97,8 @@ class _Reader:
             try:
                 for rows in self.table.batches_of(self.table.files[int(place)], int(part)):
                     yield _table_of(rows)
-            except ValueError as error:  # Ray would wrap it in the worker's traceback
-                yield pa.Table.from_pylist([{"error": str(error)}], schema=_SCHEMA)
+            except ValueError as error:
+                yield wrong(str(error), _SCHEMA)
 
 
 def _table_of(rows: Rows) -> pa.Table:

@@ -18,6 +18,9 @@ from recbole_hetcomp.data.rankings.reading import table_format
 from recbole_hetcomp.data.rankings.schema import SCHEMA
 from recbole_hetcomp.files import write_whole
 
+ROW_GROUP = 1 << 18
+"""Rows of a Parquet file's row group."""
+
 Ints = NDArray[np.int64]
 Block = tuple[int, Ints, Ints, NDArray[np.bool_]]
 """A snapshot's label, and of each entry the user (ascending), the item (best first), whether it is a training item."""
@@ -112,14 +115,53 @@ def _write(file: Path, batches: Iterator[pa.RecordBatch], format: str) -> None:
         quoting_style="none" if format == "trec" else "needed",
     )
     try:
-        for batch in batches:
+        for rows in _gathered(batches):
             if writer is None and format == "parquet":
-                writer = pq.ParquetWriter(file, batch.schema)
+                writer = pq.ParquetWriter(file, rows.schema)
             elif writer is None:
-                writer = pyarrow.csv.CSVWriter(file, batch.schema, write_options=options)
-            writer.write_batch(batch)
+                writer = pyarrow.csv.CSVWriter(file, rows.schema, write_options=options)
+            writer.write_table(rows)
         if writer is None:
             raise ValueError("there is nothing to write: no user has a list")
     finally:
         if writer is not None:
             writer.close()
+
+
+def _gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The same rows, those of a row group at a time, so that a file does not depend on how its rows came."""
+    held: _Held | None = None
+    for batch in batches:
+        held = held or _Held(batch.schema)
+        held.add(batch)
+        while held.rows >= ROW_GROUP:
+            rows = held.taken()
+            yield rows.slice(0, ROW_GROUP).combine_chunks()
+            for rest in rows.slice(ROW_GROUP).to_batches():
+                held.add(rest)
+    if held is not None and (held.rows or not held.given):
+        yield held.taken().combine_chunks()
+
+
+class _Held:
+    """Rows in one buffer: many small arrays, kept while large ones come and go, would scatter the heap."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.schema, self.given = schema, False
+        self._begin()
+
+    def _begin(self) -> None:
+        self.rows, self._buffer = 0, pa.BufferOutputStream()
+        self._stream = pa.ipc.new_stream(self._buffer, self.schema)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        self._stream.write_batch(batch)
+        self.rows += len(batch)
+
+    def taken(self) -> pa.Table:
+        """All rows; none are left."""
+        self._stream.close()
+        rows = pa.ipc.open_stream(self._buffer.getvalue()).read_all()
+        self.given = True
+        self._begin()
+        return rows

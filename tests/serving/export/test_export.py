@@ -47,6 +47,19 @@ def test_every_exact_file_ranks_as_the_student_for_all_users(folder):
         assert one["recall"] > (0.8 if name in rough else 0.999)
 
 
+def test_recommend_takes_an_export_in_place_of_its_checkpoint(folder, finished_run):
+    ours, theirs = (recbole_hetcomp.load(place) for place in (folder, finished_run.checkpoint))
+    assert ours.users == theirs.users
+    asked = [*theirs.users, "nobody"]
+    found, expected = (one.recommend(asked, K, deny=["50"]) for one in (ours, theirs))
+    assert (found.items == expected.items).all(axis=1).mean() > 0.99  # ties aside
+    assert np.allclose(found.scores, expected.scores, atol=1e-4)
+    assert found.fallback.tolist() == [False] * 943 + [True]
+    assert found.items[-1].tolist() == expected.items[-1].tolist()
+    with pytest.raises(ValueError, match="was exported with seen=all: seen='training' needs an export of its own"):
+        recbole_hetcomp.load(folder, seen="training")
+
+
 def test_what_is_read_back_ranks_as_recommend_does_by_external_ids(folder, finished_run):
     student = read(folder)
     found = recbole_hetcomp.load(finished_run.checkpoint).recommend(student.user_ids, K)
