@@ -13,7 +13,7 @@ from recbole.trainer import Trainer
 from recbole.utils import init_seed
 from tqdm import tqdm
 
-from recbole_hetcomp.core import PAD
+from recbole_hetcomp.core import PAD, Ragged
 from recbole_hetcomp.metrics.lists import ListEvaluation
 from recbole_hetcomp.recbole_bridge.checkpoint import plain_config
 from recbole_hetcomp.recbole_bridge.scoring import clear_cache, ranked_lists, ranks_by_pairs
@@ -205,12 +205,17 @@ class DistillingTrainer(Saving, ListEvaluation, FollowsRules, Trainer):
         return super()._valid_epoch(valid_data, show_progress=False)
 
     @torch.no_grad()
-    def student_lists(self, length: int) -> torch.Tensor:
-        """The student's own top lists over unobserved items, int32 [U, length]; all ``PAD`` for inactive users."""
+    def student_lists(self, length: int, hidden: Ragged | None = None) -> torch.Tensor:
+        """The student's own top lists, int32 [U, length]; all ``PAD`` for inactive users.
+
+        Args:
+            length: of the lists.
+            hidden: items of each user that are left out; None: the training items.
+        """
         assert self.knowledge is not None
         data, backbone, device = self.knowledge.data, self.model.backbone, self.device
         users = data.users.to(device)
-        history = data.observed.to(device)
+        history = (data.observed if hidden is None else hidden).to(device)
         self.model.eval()
         clear_cache(backbone)
         lists = torch.full((data.n_users, length), PAD, dtype=torch.int32, device=device)
