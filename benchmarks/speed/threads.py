@@ -92,15 +92,15 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         world = synthetic_world(size.users, size.items, seed=1)
         write_atomic(Path(folder), NAME, synthetic_interactions(world, size.interactions))
         for number in arguments.busy:
-            runs: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+            runs: dict[str, list[dict[str, float]]] = {side: [] for side in arguments.sides}
             loads = []
             with busy(number):
                 for _ in range(arguments.repeats):
-                    for side in SIDES:
+                    for side in arguments.sides:
                         runs[side].append(one_run(Path(folder), side, arguments))
                         loads.append(os.getloadavg()[0])
-            for part in runs["package"][0]:
-                median = {side: statistics.median(run[part] for run in runs[side]) for side in SIDES}
+            for part in runs[arguments.sides[0]][0]:
+                median = {side: statistics.median(run[part] for run in runs[side]) for side in arguments.sides}
                 rows.append({"busy": number, "load": round(statistics.mean(loads), 1), "part": part, **median})
     return rows
 
@@ -108,8 +108,9 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """The rows with their ratios."""
     found = pd.DataFrame(rows)
-    found["torch / package"] = found["torch"] / found["package"]
-    found["one / package"] = found["one"] / found["package"]
+    for other in ("torch", "one"):
+        if other in found:
+            found[f"{other} / package"] = found[other] / found["package"]
     idle = found[found["busy"] == 0].set_index("part")["package"]
     share = ((found["busy"] + 1) / processors().allowed).clip(lower=1)
     found["of its share"] = found["package"] / found["part"].map(idle) / share
@@ -126,9 +127,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20, help="of the student")
     parser.add_argument("--teachers", nargs="+", default=["BPR", "LightGCN", "MultiVAE"])
     parser.add_argument("--teacher_epochs", type=int, default=2)
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES), help="package must be among them")
     parser.add_argument("--repeats", type=int, default=1, help="runs of a side, of which the median counts")
     parser.add_argument("--json", type=Path, help="file for the result")
     arguments = parser.parse_args()
+    if "package" not in arguments.sides:
+        parser.error(f"--sides {' '.join(arguments.sides)}: package must be among them")
     found = table(measure(arguments))
     print(found.to_markdown(index=False))
     if arguments.json:
