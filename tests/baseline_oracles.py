@@ -129,8 +129,9 @@ def split_cross_entropy(
     T: float,
     tau: float,
     beta: float,
+    overlap: str = "top",
 ) -> float:
-    both = [i for i in teacher if i in student_top]
+    both = [i for i in teacher if i in (student_top if overlap == "top" else closure)]
     others = [i for i in teacher if i not in student_top]
     weight = math.exp(-beta * len(both) / len(teacher)) if teacher else 1.0
     high = cross_entropy(f, student_top, teacher, T, tau)

@@ -22,6 +22,7 @@ LAYERS = (
     "kept",
     "extras",
     "ray_api",
+    "threads",
     "declared",
     "settings",
     "files",

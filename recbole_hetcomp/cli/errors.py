@@ -27,6 +27,7 @@ from recbole_hetcomp.cli.overrides import joined
 from recbole_hetcomp.extensions import ExtensionError, place_in_extension
 from recbole_hetcomp.file_errors import in_words
 from recbole_hetcomp.signals import ending_in_order, interrupted_status
+from recbole_hetcomp.threads import let_waiting_threads_sleep
 
 DONE, FAILED, WRONG_CALL = 0, 1, 2
 _EXPECTED = (ValueError, TypeError, OSError, ImportError, NotImplementedError)
@@ -58,7 +59,7 @@ def checking() -> Iterator[None]:
 
 
 def guarded(command: click.Command, program: str, argv: Sequence[str] | None) -> int:
-    """Run a command and turn what goes wrong into a message.
+    """Run a command and turn what goes wrong into a message; torch, which it may load, then has threads that sleep.
 
     Args:
         command: the command; its function returns the exit status, None for 0.
@@ -69,6 +70,7 @@ def guarded(command: click.Command, program: str, argv: Sequence[str] | None) ->
         The exit status.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    let_waiting_threads_sleep()
     try:
         with ending_in_order(), _lost_lines_said_once():
             return command.main(words, prog_name=program, standalone_mode=False) or DONE

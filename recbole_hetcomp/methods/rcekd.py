@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from recbole_hetcomp.core.losses import masked_logsumexp
-from recbole_hetcomp.core.rankings import PAD, ranks_in
+from recbole_hetcomp.core.rankings import PAD, Ragged, ranks_in
 from recbole_hetcomp.core.sampling import gumbel, importance
 from recbole_hetcomp.declared import Settings, setting, settings_group
 from recbole_hetcomp.methods.method import TRAINING, distillation_method
@@ -32,6 +32,12 @@ class RCEKDSettings(Settings):
         3.0, "beta of the weight exp(-beta overlap) of the items that the student ranks low.", at_least=0
     )
     refresh_epochs: int = setting(1, "Epochs between draws.", at_least=1)
+    overlap: str = setting(
+        "top", "Whose part in Q^T beta weighs: the student's top items, or the drawn ones.", one_of=("top", "closure")
+    )
+    training_items: str = setting(
+        "hidden", "Whether the teacher's and the student's lists hold training items.", one_of=("hidden", "listed")
+    )
 
     def check(self) -> None:
         """Refuse more draws than there are candidates."""
@@ -72,10 +78,11 @@ def split_cross_entropy(
 ) -> Tensor:
     r"""RCE-KD's loss.
 
-    .. math:: L = (1 - w) \, CE(Q^S) + w \, CE((Q^T \setminus Q^S) \cup A), \quad w = e^{-\beta |Q^T \cap Q^S| / |Q^T|}
+    .. math:: L = (1 - w) \, CE(Q^S) + w \, CE((Q^T \setminus Q^S) \cup A), \quad w = e^{-\beta |Q^T \cap O| / |Q^T|}
 
-    where CE(J) is the cross-entropy of the teacher's and the student's softmax over J; the teacher's has its mass on
-    the items of J that it lists, and CE is 0 where there are none.
+    where O is Q^S (``overlap: top``, the paper's) or A (``closure``, the published code's). CE(J) is the cross-entropy
+    of the teacher's and the student's softmax over J; the teacher's has its mass on the items of J that it lists, and
+    CE is 0 where there are none.
     Source: RCE-KD (arXiv 2509.20989), the two losses and their adaptive combination.
 
     Args:
@@ -104,7 +111,8 @@ def split_cross_entropy(
         torch.cat((low, closure != PAD), dim=1),
         settings,
     )
-    overlap = is_high.sum(dim=1) / (teacher != PAD).sum(dim=1).clamp(min=1)  # [B]
+    shared = is_high if settings.overlap == "top" else is_drawn
+    overlap = shared.sum(dim=1) / (teacher != PAD).sum(dim=1).clamp(min=1)  # [B]
     weight = torch.exp(-settings.balance * overlap)
     return (1 - weight) * high_loss + weight * low_loss
 
@@ -131,10 +139,22 @@ class RCEKDTrainer(StudentGuidedTrainer):
     ``candidate_num`` items, those above many of the teacher's first: an approximate closure. Source: arXiv 2509.20989.
 
     Choices: the teacher's probability of its item of rank r is in proportion to exp(-r / ``target_temperature``), and 0
-    for an item that it does not list, as it has no scores; the overlap is that of the two top lists; Q^S and A are made
-    anew every ``refresh_epochs`` epochs. Defaults follow the author's code: fresh draws every epoch, beta of 3, short
+    for an item that it does not list, as it has no scores; Q^S and A are made anew every ``refresh_epochs`` epochs. The
+    published code differs in two things that are settings: ``overlap: closure``, and ``training_items: listed``: a
+    user's training items, in the teachers' order, stand before the others in Q^T, and none is hidden from Q^S and A.
+    Defaults follow the author's code: fresh draws every epoch, beta of 3, short
     lists; lambda and T as they were best on ml-100k's validation split within its range.
     """
+
+    @property
+    def observed_knowledge(self) -> str:
+        return "joint" if self.method.training_items == "listed" else "none"
+
+    def student_lists(self, length: int, hidden: Ragged | None = None) -> Tensor:
+        if hidden is None and self.method.training_items == "listed":
+            observed = self.lists.history
+            hidden = Ragged(torch.zeros_like(observed.offsets), observed.values[:0])
+        return super().student_lists(length, hidden)
 
     @property
     def student_length(self) -> int:

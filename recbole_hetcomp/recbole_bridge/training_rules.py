@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
+
+from recbole_hetcomp.threads import Threads, work_of_model
+
 RULE, SCHEDULE = "scaled_weight_decay", "learning_rate_schedule"
 ALL = frozenset({RULE, SCHEDULE})
 """Settings of the package that every model it trains may have."""
@@ -64,18 +68,37 @@ def learning_rate_at(config: Any, epoch: int, epochs: int) -> float:
 
 
 class FollowsRules:
-    """Mixin of RecBole trainers: :func:`weight_decay_of` the model, :func:`learning_rate_at` each epoch."""
+    """Mixin of RecBole trainers: :func:`weight_decay_of` the model; each epoch :func:`learning_rate_at` and threads."""
 
     config: Any
     model: Any
+    device: Any
     epochs: int
     optimizer: Any
+    threads: Threads | None = None
+
+    @property
+    def step_work(self) -> int:
+        """Multiply-adds of a step, for the number of threads."""
+        return work_of_model(self.model, self.config["train_batch_size"])
+
+    def own_threads(self) -> Threads:
+        """The threads of this trainer's work, to be entered."""
+        on_processors = torch.device(self.device).type == "cpu"
+        return Threads(self.step_work, f"training of {self.config['model']}", on_processors)
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """As RecBole's, with as many threads as suit the work, chosen anew before each epoch."""
+        with self.own_threads() as self.threads:
+            return super().fit(*args, **kwargs)  # type: ignore[misc]
 
     def _build_optimizer(self, **kwargs: Any) -> Any:
         kwargs.setdefault("weight_decay", weight_decay_of(self.config, self.model))
         return super()._build_optimizer(**kwargs)  # type: ignore[misc]
 
     def _train_epoch(self, train_data: Any, epoch_idx: int, *args: Any, **kwargs: Any) -> Any:
+        if self.threads is not None:
+            self.threads.choose()
         if self.config[SCHEDULE]:
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate_at(self.config, epoch_idx, self.epochs)

@@ -25,7 +25,7 @@ class Row:
         test: RecBole's test metrics under RecBole's names.
         valid: its validation metrics, at the epoch that was chosen.
         parameters: number of trained parameters.
-        seconds: wall-clock seconds of its training.
+        seconds: wall-clock seconds in which it was made and trained; RecBole's one-step models are fitted when made.
     """
 
     name: str

@@ -25,10 +25,17 @@ class ConsensusTrainer(DistillingTrainer):
     def begin(self, knowledge: Knowledge) -> None:
         data = knowledge.data
         device = torch.device(self.device)
-        self.lists = TaughtLists(knowledge, self.settings.block_elements, device, observed_knowledge="none")
+        how = self.observed_knowledge
+        budget, length = self.settings.block_elements, self.settings.K
+        self.lists = TaughtLists(knowledge, budget, device, observed_knowledge=how, observed_length=length)
         last = torch.tensor(knowledge.snapshots, device=device) - 1
         self.lists.rebuild(data.users.to(device), last.expand(data.n_users, -1))
         self.scorer = ListScorer(self.settings, data.n_items, self.generator)
+
+    @property
+    def observed_knowledge(self) -> str:
+        """Whether the taught lists hold training items: ``none``, or ``joint``, before the others."""
+        return "none"
 
     def user_losses(self, users: Tensor) -> Tensor:
         """The method's loss of each user of a batch, [B]."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,6 +39,7 @@ class DistilledStudent(GeneralRecommender):
     input_type = InputType.PAIRWISE  # until configure() puts the backbone's in its place
 
     def __init__(self, config: Any, dataset: Any) -> None:
+        started = time.perf_counter()
         super().__init__(config, dataset)
         self.settings = settings_for(config, self.n_items - 1)
         self.method: Any = None if self.own_settings is None else self.own_settings.read(config)
@@ -50,6 +52,7 @@ class DistilledStudent(GeneralRecommender):
         scale = self.settings.score_scale
         self.scale = self.adapter.scale if scale is None else scale
         self.register_load_state_dict_post_hook(lambda module, keys: clear_cache(module.backbone))
+        self.seconds_made = time.perf_counter() - started  # a backbone may prepare much: a graph, its neighbours
 
     @classmethod
     def configure(cls, config: Any) -> None:

@@ -39,6 +39,7 @@ class TaughtLists:
         observed_knowledge: ``separate`` (π⁺ beside π⁻), ``none`` (π⁺ is left out: all ``PAD``) or ``joint`` (one list
             in place of π⁻, π⁺ before it: the teachers' order between observed and unobserved items is not recorded).
         observed_v: snapshots of which π⁺ is made whatever ``rebuild`` is given, int64 [U, M]; None: the same.
+        observed_length: items of π⁺ in a joint list; None: K/10.
 
     Attributes:
         unobserved: π⁻, int32 [U, K].
@@ -52,6 +53,7 @@ class TaughtLists:
         device: torch.device,
         observed_knowledge: str,
         observed_v: Tensor | None = None,
+        observed_length: int | None = None,
     ) -> None:
         data, consensus = knowledge.data, knowledge.consensus
         self.history = data.observed.to(device)
@@ -60,6 +62,7 @@ class TaughtLists:
         self.consensus, self.budget = consensus, budget
         self.observed_knowledge = observed_knowledge
         self.observed_v = observed_v
+        self.observed_length = consensus.K_observed if observed_length is None else observed_length
         self.item_weights = popularity_weights(data.item_counts.to(device), consensus.popularity_discount)
         self.unobserved = torch.full((data.n_users, consensus.K), PAD, dtype=torch.int32, device=device)
         self.observed = torch.full((data.n_users, consensus.K_observed), PAD, dtype=torch.int32, device=device)
@@ -71,7 +74,7 @@ class TaughtLists:
             users: int64 [B].
             v: snapshots, int64 [U, M].
         """
-        k, k_observed = self.consensus.K, self.consensus.K_observed
+        k, k_observed = self.consensus.K, self.observed_length
         how = self.consensus, self.budget, self.item_weights
         observed_v = v if self.observed_v is None else self.observed_v
         for rows in user_blocks(len(users), k, self.budget):

@@ -13,10 +13,10 @@ from recbole.trainer import Trainer
 from recbole.utils import init_seed
 from tqdm import tqdm
 
-from recbole_hetcomp.core import PAD
+from recbole_hetcomp.core import PAD, Ragged
 from recbole_hetcomp.metrics.lists import ListEvaluation
 from recbole_hetcomp.recbole_bridge.checkpoint import plain_config
-from recbole_hetcomp.recbole_bridge.scoring import clear_cache, ranked_lists
+from recbole_hetcomp.recbole_bridge.scoring import clear_cache, ranked_lists, ranks_by_pairs
 from recbole_hetcomp.recbole_bridge.training_rules import FollowsRules
 from recbole_hetcomp.results.table import Result, Row, write_result
 from recbole_hetcomp.settings import HetCompSettings
@@ -26,6 +26,7 @@ from recbole_hetcomp.student.saving import Saving
 from recbole_hetcomp.teachers.imported_ranking import ImportedRanking
 from recbole_hetcomp.teachers.knowledge import Knowledge, gather_knowledge
 from recbole_hetcomp.teachers.recbole_teacher import stored_numbers
+from recbole_hetcomp.threads import work_of_model, work_of_scores
 
 
 class DistillingTrainer(Saving, ListEvaluation, FollowsRules, Trainer):
@@ -54,7 +55,7 @@ class DistillingTrainer(Saving, ListEvaluation, FollowsRules, Trainer):
         self.generator = torch.Generator().manual_seed(config["seed"])
         self.patience = self.stopping_step
         self.history: list[dict[str, Any]] = []
-        self.seconds = 0.0
+        self.seconds: float = model.seconds_made
         self.knowledge: Knowledge | None = None
         self._valid_data: Any = None
         self._bar: tqdm | None = None
@@ -80,6 +81,18 @@ class DistillingTrainer(Saving, ListEvaluation, FollowsRules, Trainer):
         return ""
 
     # -- training ---------------------------------------------------------------------------------------------
+
+    @property
+    def step_work(self) -> int:
+        """Multiply-adds of a step, for the number of threads: a batch of users scores what is listed, drawn or all."""
+        config, settings, backbone = self.config, self.settings, self.model.backbone
+        if not self.with_teachers:
+            return work_of_model(backbone, config["train_batch_size"])
+        rows = config["train_batch_size"] if settings.user_sampling == "interaction" else settings.user_batch_size
+        draws = settings.draws(self.model.n_items - 1)
+        scored = min(self.model.n_items, draws + settings.K + settings.K_observed) if draws else self.model.n_items
+        layers = work_of_model(backbone, rows * scored if ranks_by_pairs(backbone) else rows)
+        return layers + work_of_scores(rows, scored, config["embedding_size"] or 0)
 
     def fit(
         self,
@@ -192,12 +205,17 @@ class DistillingTrainer(Saving, ListEvaluation, FollowsRules, Trainer):
         return super()._valid_epoch(valid_data, show_progress=False)
 
     @torch.no_grad()
-    def student_lists(self, length: int) -> torch.Tensor:
-        """The student's own top lists over unobserved items, int32 [U, length]; all ``PAD`` for inactive users."""
+    def student_lists(self, length: int, hidden: Ragged | None = None) -> torch.Tensor:
+        """The student's own top lists, int32 [U, length]; all ``PAD`` for inactive users.
+
+        Args:
+            length: of the lists.
+            hidden: items of each user that are left out; None: the training items.
+        """
         assert self.knowledge is not None
         data, backbone, device = self.knowledge.data, self.model.backbone, self.device
         users = data.users.to(device)
-        history = data.observed.to(device)
+        history = (data.observed if hidden is None else hidden).to(device)
         self.model.eval()
         clear_cache(backbone)
         lists = torch.full((data.n_users, length), PAD, dtype=torch.int32, device=device)

@@ -279,13 +279,14 @@ def rcekd(**more: Any) -> RCEKDSettings:
     return RCEKDSettings(kd_weight=1.0, target_temperature=5.0, student_temperature=0.7, **more)
 
 
-def test_rcekd_loss():
+@pytest.mark.parametrize("overlap", ["top", "closure"])
+def test_rcekd_loss(overlap):
     f, teacher = scores(), lists(10)
     top, closure = lists(11, (6, 6, 6, 6, 6, 0), columns=6), lists(12, (4, 4, 4, 2, 0, 4), columns=4)
     everything = taken(f, torch.cat((teacher, top, closure), dim=1))
-    found = split_cross_entropy(everything, teacher, top, closure, rcekd())
+    found = split_cross_entropy(everything, teacher, top, closure, rcekd(overlap=overlap))
     rows = zip(f.tolist(), plain(teacher), plain(top), plain(closure))
-    expected = [oracle.split_cross_entropy(*row, T=5.0, tau=0.7, beta=0.8) for row in rows]
+    expected = [oracle.split_cross_entropy(*row, T=5.0, tau=0.7, beta=0.8, overlap=overlap) for row in rows]
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-6, atol=1e-7)
 
 

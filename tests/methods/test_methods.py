@@ -156,6 +156,26 @@ def test_losses_are_those_of_the_equations(method, backbone):
         assert mean == pytest.approx(2 * sum(expected) / len(expected), rel=tolerance)
 
 
+def test_rcekd_with_training_items_as_in_the_published_code():
+    """They stand first in the teacher's list; the student's and the drawn ones are of the whole catalogue."""
+    more = {**EQUATIONS["RCEKD"], "K": 30, "overlap": "closure"}
+    trainer = lesson("RCEKD", training_items="listed", **more)
+    hidden = lesson("RCEKD", **more)
+    everything = trainer.model.all_scores(USERS).detach().double().tolist()
+    mixed = 0
+    for user, f, loss in zip(USERS.tolist(), everything, trainer.user_losses(USERS).tolist()):
+        history, taught = seen(trainer, user), listed(trainer.lists.unobserved[user])
+        first = sorted(history[1:])[:30]  # these teachers rank all of them alike
+        others = listed(hidden.lists.unobserved[user])
+        assert taught == [*first, *others[: 30 - len(first)]]
+        mixed += len(first) < 30
+        top, closure = oracles.top_k(f, 30, [0]), listed(trainer.chosen["closure"][user])
+        assert set(closure) <= set(oracles.top_k(f, 40, [0]))
+        how = {"T": 7.0, "tau": 3.0, "beta": trainer.method.balance, "overlap": "closure"}
+        assert loss == pytest.approx(baseline_oracles.split_cross_entropy(f, taught, top, closure, **how), rel=1e-4)
+    assert 0 < mixed < len(USERS)
+
+
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_unkd_compares_pairs_of_one_popularity(backbone):
     trainer = lesson("UnKD", student_backbone=backbone, group_num=3)
