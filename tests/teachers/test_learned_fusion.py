@@ -143,7 +143,8 @@ def test_every_user_is_ordered_by_the_model_that_did_not_see_it(monkeypatch):
     assert torch.equal(items, everyone(taught_unobserved, lists, k=6))  # equal scores keep the consensus's order
 
 
-def test_the_same_seed_gives_the_same_whatever_the_memory_and_the_threads():
+def test_the_same_seed_gives_the_same_whatever_the_memory_and_the_threads(monkeypatch):
+    monkeypatch.setitem(learned_fusion._TREES, "n_estimators", 4)
     lists, wanted = made_up(5)
     data, loader = interactions(), validation(wanted)
     first = everyone(LearnedFusion.fitted(data, lists, LEARNED, loader, seed=1), lists)
