@@ -60,9 +60,10 @@ PINNED = [
 
 TABLES = ["pyarrow>=10"]  # Parquet, and rankings of any format
 REPORT = ["matplotlib>=3.8", "jinja2>=3", "statsmodels>=0.13.5", *TABLES]
+LEARNED = ["lightgbm>=4.6"]  # older ones do not work with today's scikit-learn
 TUNE = ["ray[tune]>=2.4", "optuna>=3", "hyperopt>=0.2.5", "jinja2>=3", "plotly>=4"]
 EXPORT = ["onnx>=1.15", "onnxruntime>=1.16", "faiss-cpu>=1.7.4", *TABLES]
-ALL = [*REPORT, *TUNE, *EXPORT]
+ALL = [*REPORT, *TUNE, *LEARNED, *EXPORT]
 
 DOCS = [  # the site: mkdocs build
     "mkdocs-material>=9.7,<10",
@@ -92,6 +93,7 @@ setup(
         "report": REPORT,
         "tables": TABLES,
         "export": EXPORT,
+        "learned": LEARNED,
         "all": ALL,
         "pinned": [*PINNED, *ALL],
         "docs": DOCS,

@@ -16,6 +16,7 @@ EXTRAS = {
     "onnx": "export",
     "onnxruntime": "export",
     "faiss": "export",
+    "lightgbm": "learned",
 }
 RECBOLE = "RecBole is not installed: pip install --no-deps recbole==1.2.1"
 """RecBole stands beside today's libraries; its own pins (Ray <= 2.6.3) can be met up to Python 3.11 only."""

@@ -104,8 +104,8 @@ class Consensus(Ranks):
     fusion: str = setting(
         "consensus",
         "How lists become one: the method's consensus; rrf (reciprocal ranks); borda; combsum and combmnz of "
-        "rank-normalised scores.",
-        one_of=("consensus", "rrf", "borda", "combsum", "combmnz"),
+        "rank-normalised scores; learned (boosted trees, fitted to validation, cross-fitted over users).",
+        one_of=("consensus", "rrf", "borda", "combsum", "combmnz", "learned"),
     )
     rrf_k: float = setting(60.0, "k in rrf's 1 / (k + rank), ranks from 1.", at_least=0)
     use_consistency: bool = setting(False, "Whether the consensus has its consistency term.")
@@ -125,6 +125,11 @@ class Consensus(Ranks):
         weights = self.teacher_weights
         if weights is not None and (not weights or min(weights) < 0 or max(weights) == 0):
             raise ValueError(f"teacher_weights={weights} is not allowed: numbers of at least 0, one of them above 0")
+        if self.fusion == "learned" and self.popularity_discount:
+            raise ValueError(
+                f"popularity_discount={self.popularity_discount} is not allowed with fusion='learned', whose scores "
+                "have no scale: 0, or another fusion"
+            )
 
     @property
     def K_observed(self) -> int:
@@ -134,7 +139,7 @@ class Consensus(Ranks):
     @property
     def reach(self) -> int:
         """The window that is looked at: 0 where there is no consistency term."""
-        return self.consistency_window if self.use_consistency and self.fusion == "consensus" else 0
+        return self.consistency_window if self.use_consistency and self.fusion in ("consensus", "learned") else 0
 
     def weights(self, n_teachers: int) -> tuple[float, ...]:
         """One weight for each of ``n_teachers`` teachers.
@@ -357,6 +362,8 @@ class HetCompSettings(Student, Teachers, Consensus, Curriculum, Loss, Training, 
     def _check_teachers(self) -> None:
         if self.fit_weights and self.teacher_weights is not None:
             raise ValueError(f"fit_weights=True is not allowed with teacher_weights={list(self.teacher_weights)}")
+        if self.fit_weights and self.fusion == "learned":
+            raise ValueError("fit_weights=True is not allowed with fusion='learned', which is fitted itself")
         if not self.teachers:
             raise ValueError("teachers is empty: name at least one")
         if len(set(self.teachers)) < len(self.teachers):

@@ -57,6 +57,7 @@ def test_the_main_job_needs_no_extra(subprocess_environment, tmp_path):
         (["teachers", "--parallel", "--teachers=[EASE]"], "ray", "tune"),
         (["benchmark", "--config=smoke", "--output=out"], "matplotlib", "report"),
         (["benchmark", "--config=smoke", "--output=out"], "statsmodels", "report"),
+        (["run", "--fusion=learned", "--teachers=[EASE, BPR]"], "lightgbm", "learned"),
         (["import-teacher", "--name=other", "--table=table.csv"], "pyarrow", "tables"),
         (["prepare", "--format=table", "--input=table.parquet", "--output=out", "--name=mine"], "pyarrow", "tables"),
     ],

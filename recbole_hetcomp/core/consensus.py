@@ -20,6 +20,8 @@ borda      points c - r, and to what is not listed an equal share of the points 
 combsum    1 - r / n, the rank-normalised score (*Combination of Multiple Searches*, Fox and Shaw, TREC-2)
 combmnz    the same sum times the number of lists that have the item (likewise)
 =========  ==========================================================================================
+
+``learned`` is the consensus here; what is learned from it stands in ``teachers.learned_fusion``.
 """
 
 from __future__ import annotations

@@ -182,7 +182,8 @@ def observed_ranks(scores: Tensor, observed: Tensor) -> Tensor:
         observed: the users' observed items, ``PAD`` at the end of a row, shape [B, H].
 
     Returns:
-        Ranks, 0 for the best, ties to the smaller id, ``PAD`` kept, int64, shape [B, H].
+        Ranks, 0 for the best, ties to the smaller id, ``PAD`` kept, int64, shape [B, H]. A user none of whose observed
+        items is ranked (all -inf) has their number as the rank of each: what is the same everywhere orders nothing.
 
     Raises:
         ValueError: if an observed item's score is NaN.
@@ -199,7 +200,9 @@ def observed_ranks(scores: Tensor, observed: Tensor) -> Tensor:
         raise ValueError("scores hold NaN; allowed: numbers")
     order = lexsort(padding.long(), -values + 0.0, items)
     position = torch.arange(items.shape[1], device=items.device).expand_as(order)
-    return torch.empty_like(order).scatter_(1, order, position).masked_fill(padding, PAD)
+    ranks = torch.empty_like(order).scatter_(1, order, position)
+    unknown = (padding | (values == -torch.inf)).all(dim=1, keepdim=True)
+    return torch.where(unknown, (~padding).sum(dim=1, keepdim=True), ranks).masked_fill(padding, PAD)
 
 
 def lists_at(trajectory: Tensor, snapshot: Tensor, users: Tensor, length: int | None = None) -> Tensor:

@@ -31,7 +31,13 @@ from torch import Tensor
 
 from recbole_hetcomp.files import sha256_of
 from recbole_hetcomp.recbole_bridge.property_files import recbole_defaults
-from recbole_hetcomp.recbole_bridge.scoring import OWN_SCORES, PAIRS_AT_ONCE, device_of, without_sigmoid
+from recbole_hetcomp.recbole_bridge.scoring import (
+    OWN_SCORES,
+    PAIRS_AT_ONCE,
+    PAIRS_AT_ONCE_ON_GPU,
+    device_of,
+    without_sigmoid,
+)
 
 OWN_DATA = (ModelType.SEQUENTIAL, ModelType.CONTEXT, ModelType.KNOWLEDGE)
 """Types of models that do not learn from RecBole's plain interactions."""
@@ -370,7 +376,8 @@ class OwnScores:
     def _by_pairs(self, query: Interaction, items: Tensor) -> Tensor:
         """The same of a model that scores single pairs, with the features of both sides, float [b, m]."""
         device, dataset = device_of(self.model), self.data.dataset
-        step = PAIRS_AT_ONCE // (8 if self.sequential else 1)
+        most = PAIRS_AT_ONCE if device.type == "cpu" else PAIRS_AT_ONCE_ON_GPU
+        step = most // (8 if self.sequential else 1)
         found = []
         for pairs in torch.arange(len(query) * len(items)).split(step):
             rows, columns = pairs // len(items), pairs % len(items)

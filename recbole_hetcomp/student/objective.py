@@ -21,7 +21,6 @@ from recbole_hetcomp.core import (
     sampled_rest_logsumexp,
     shared_rest_logsumexp,
     taught_observed,
-    taught_unobserved,
     weighted_loss,
 )
 from recbole_hetcomp.core.rankings import exclusion, user_blocks, without
@@ -59,7 +58,7 @@ class TaughtLists:
         self.history = data.observed.to(device)
         self.trajectories = knowledge.trajectories
         self.observed_ranks = knowledge.observed_ranks
-        self.consensus, self.budget = consensus, budget
+        self.consensus, self.fuse, self.budget = consensus, knowledge.fuse, budget
         self.observed_knowledge = observed_knowledge
         self.observed_v = observed_v
         self.observed_length = consensus.K_observed if observed_length is None else observed_length
@@ -79,7 +78,7 @@ class TaughtLists:
         observed_v = v if self.observed_v is None else self.observed_v
         for rows in user_blocks(len(users), k, self.budget):
             block, selected = users[rows], v[users[rows]]
-            items, _ = taught_unobserved(self.trajectories, selected, block, k, *how)
+            items, _ = self.fuse(self.trajectories, selected, block, k, *how)
             self.unobserved[block] = items.int()
             if self.observed_knowledge == "none":
                 continue

@@ -23,7 +23,7 @@ from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.metrics.likeness import likeness
 from recbole_hetcomp.metrics.per_user import KeepingEvaluator, is_per_user, per_user_values
 from recbole_hetcomp.settings import Consensus, HetCompSettings
-from recbole_hetcomp.teachers.fusion import ensemble_lists
+from recbole_hetcomp.teachers.fusion import ensemble_lists, fuse_of
 from recbole_hetcomp.teachers.imported_ranking import ListsTrainer
 from recbole_hetcomp.trajectories import Trajectory
 
@@ -309,7 +309,9 @@ class Panel:
         return self._fused([self.teachers[place][1] for place in members], self._consensus(members))
 
     def _fused(self, chosen: Sequence[Trajectory], consensus: Consensus) -> Tensor:
-        return ensemble_lists(self.data, chosen, consensus, self._length, self.settings.block_elements)
+        budget = self.settings.block_elements
+        fuse = fuse_of(self.data, chosen, consensus, self.valid_data, self.config["seed"], budget)
+        return ensemble_lists(self.data, chosen, consensus, self._length, budget, fuse)
 
     @property
     def _length(self) -> int:

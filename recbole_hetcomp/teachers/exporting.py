@@ -54,6 +54,7 @@ def _trajectory_blocks(data: Interactions, trajectory: Trajectory) -> Iterator[B
             positions = data.observed.positions(users)
             own = take_padded(data.observed.values, positions).long()
             place = take_padded(ranks, positions)
+            own.masked_fill_(place == (positions != PAD).sum(dim=1, keepdim=True), PAD)  # of users it does not know
             order = place.masked_fill(positions == PAD, data.n_items).argsort(dim=1, stable=True)
             yield _block(int(epoch), users, lists, own.gather(1, order))
 

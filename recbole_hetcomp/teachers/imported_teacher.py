@@ -67,6 +67,7 @@ class ImportedTeacher:
         return {
             "teacher": IMPORTED + self.rankings.name,
             "content": self.rankings.content,
+            "without_a_list": "unordered",  # training items of users without a list; they were by popularity once
             "valid_metric": config["valid_metric"],
         }
 
@@ -117,7 +118,8 @@ def list_scores(lists: SnapshotLists, data: Interactions, behind: Tensor, users:
     """Scores that rank items as lists do.
 
     An item that is not listed is no candidate, -inf. A training item that is not listed ranks behind those that are,
-    by how many have it in training: what is taught of a user's training items wants all of them in some order.
+    by how many have it in training: what is taught of a user's training items wants all of them in some order. A user
+    without a list has no order of them either.
 
     Args:
         lists: best first.
@@ -135,7 +137,9 @@ def list_scores(lists: SnapshotLists, data: Interactions, behind: Tensor, users:
     own = take_padded(data.observed.values, positions).long()
     row, column = (own != PAD).nonzero(as_tuple=True)
     item = own[row, column]
-    unlisted = scores[row, item] == -torch.inf
+    known = torch.zeros(len(users), dtype=torch.bool)
+    known[rows] = True
+    unlisted = (scores[row, item] == -torch.inf) & known[row]
     row, item = row[unlisted], item[unlisted]
     scores[row, item] = -2.0 * data.n_items - behind[item]  # below any place
     return scores

@@ -14,6 +14,7 @@ import torch
 from recbole.config import Config
 from torch import Tensor
 
+from recbole_hetcomp.core import taught_unobserved
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.files import free_bytes
 from recbole_hetcomp.recbole_bridge.identity import run_key
@@ -21,7 +22,9 @@ from recbole_hetcomp.settings import Consensus, HetCompSettings
 from recbole_hetcomp.teachers.contribution import Panel
 from recbole_hetcomp.teachers.estimate import plan_in_words
 from recbole_hetcomp.teachers.fitting import fit_weights
-from recbole_hetcomp.teachers.fusion import ensemble_lists
+from recbole_hetcomp.teachers.fusion import Fuse, ensemble_lists, fuse_of
+from recbole_hetcomp.teachers.imported_ranking import ListsTrainer
+from recbole_hetcomp.teachers.learned_fusion import check_learnable
 from recbole_hetcomp.teachers.planned import PlannedTeacher, planned_student_alone, planned_teachers
 from recbole_hetcomp.teachers.pool import TeacherPool
 from recbole_hetcomp.trajectories import MappedTensors, Trajectory, TrajectoryStore, item_dtype, rank_dtype
@@ -44,6 +47,7 @@ class Knowledge:
         no_kd: the student trained alone, or None.
         validated: lists by which the ensemble is validated where its weights were fitted to validation, of no user that
             they were fitted to, int32 [U, L]; None: the ensemble's.
+        fuse: what makes the teachers' lists one, for the ensemble and for what is taught.
     """
 
     data: Interactions
@@ -53,6 +57,7 @@ class Knowledge:
     ensemble: Tensor
     no_kd: Trajectory | None
     validated: Tensor | None = None
+    fuse: Fuse = taught_unobserved
 
     @property
     def validated_ensemble(self) -> Tensor:
@@ -106,6 +111,8 @@ def gather_knowledge(
     data = Interactions.from_datasets(train_data._dataset, valid_data._dataset)
     settings.check_catalogue(data.n_items - 1)
     planned = planned_teachers(config, settings) if with_teachers else []
+    if settings.fusion == "learned" and len(planned) > 1:
+        check_learnable(valid_data)
     for teacher in planned:
         if teacher.outside is not None:
             teacher.outside.check_data(data)
@@ -129,7 +136,7 @@ def gather_knowledge(
     )
     teachers = tuple((teacher.label, pool.obtain(teacher)) for teacher in planned)
     consensus: Consensus = settings
-    validated = None
+    validated, fuse, ensemble = None, taught_unobserved, torch.empty(data.n_users, 0, dtype=torch.int32)
     if teachers:
         panel = Panel(config, settings, data, teachers, train_data._dataset, valid_data)
         if settings.leave_out_harmful:
@@ -141,25 +148,22 @@ def gather_knowledge(
         _report_far_below(config["valid_metric"], scores, bool(config["valid_metric_bigger"]))
         teachers, consensus = panel.teachers_and_consensus
         _report_weights([name for name, _ in teachers], consensus)
+        trajectories, budget = [trajectory for _, trajectory in teachers], settings.block_elements
+        fuse = fuse_of(data, trajectories, consensus, valid_data, config["seed"], budget)
+        how = data, trajectories, consensus, planned[0].served_length, budget
+        ensemble = ensemble_lists(*how, fuse)
+        if fuse is not taught_unobserved:
+            _report_learned(config, train_data._dataset, valid_data, ensemble, ensemble_lists(*how))
     no_kd = pool.obtain(alone) if alone is not None else None
     return Knowledge(
         data=data,
         run=f"{config['model']}-{run_key(config, data.fingerprint, [model.identity for model in models])}",
         teachers=teachers,
         consensus=consensus,
-        ensemble=(
-            ensemble_lists(
-                data,
-                [trajectory for _, trajectory in teachers],
-                consensus,
-                planned[0].served_length,
-                settings.block_elements,
-            )
-            if teachers
-            else torch.empty(data.n_users, 0, dtype=torch.int32)
-        ),
+        ensemble=ensemble,
         no_kd=no_kd,
         validated=validated,
+        fuse=fuse,
     )
 
 
@@ -174,6 +178,21 @@ def _report_far_below(metric: str, scores: Mapping[str, float], bigger: bool) ->
                 f"teacher {name} is far below {best}: validation {metric} {score:.4f} against {scores[best]:.4f}. Its "
                 f"settings hardly suit these data: tune it (hetcomp tune --model {name}), or leave it out"
             )
+
+
+def _report_learned(config: Config, train: Any, valid_data: Any, learned: Tensor, consensus: Tensor) -> None:
+    """Say what a learned fusion gives to users that it was not fitted to, beside the consensus of the same teachers."""
+    values = [
+        ListsTrainer.judging(config, train, lists).evaluate(valid_data, load_best_model=False)
+        for lists in (learned, consensus)
+    ]
+    mine, plain = (value[config["valid_metric"].lower()] for value in values)
+    logger, pays = logging.getLogger(), mine >= plain if config["valid_metric_bigger"] else mine <= plain
+    said = f"{config['valid_metric']} {mine:.4f} of users that it was not fitted to, {plain:.4f} of the consensus"
+    if pays:
+        logger.info(f"learned fusion: {said}")
+    else:
+        logger.warning(f"the learned fusion does not pay ({said}): fusion=consensus is better here")
 
 
 def _report_weights(names: Sequence[str], consensus: Consensus) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from recbole.config import Config
 
+from recbole_hetcomp.extras import require
 from recbole_hetcomp.metrics.lists import needs_lists_only
 from recbole_hetcomp.recbole_bridge.config import no_kd_config, teacher_config
 from recbole_hetcomp.recbole_bridge.identity import training_identity
@@ -65,6 +66,7 @@ def check_evaluation(config: Config, settings: HetCompSettings) -> None:
 
     Raises:
         ValueError: names the setting, its value and what is allowed.
+        MissingPackageError: a package is not installed that a setting needs.
     """
     arguments = config["eval_args"]
     for phase, mode in arguments["mode"].items():
@@ -82,6 +84,8 @@ def check_evaluation(config: Config, settings: HetCompSettings) -> None:
         raise ValueError("repeatable=True is not allowed: a recommended item is one that the user has not had")
     if len(settings.teachers) > 1 and (settings.fit_weights or settings.leave_out_harmful):
         check_judged(config, settings.teachers)
+    if settings.fusion == "learned":
+        require("fusion='learned'", "lightgbm")
     longest = max(config["topk"])
     if 2 * longest > settings.K_prime:  # validation items are taken out of the stored lists
         raise ValueError(

@@ -127,6 +127,12 @@ def test_observed_ranks_ignore_the_order_of_ids_and_what_padding_would_score() -
     assert observed_ranks(scores, torch.zeros(1, 0, dtype=torch.int64)).shape == (1, 0)
 
 
+def test_observed_ranks_of_a_user_of_whom_nothing_is_ranked_order_nothing() -> None:
+    scores = torch.tensor([[-torch.inf, -torch.inf, 1.0], [-torch.inf, 0.5, 1.0], [0.0, 0.0, 0.0]])
+    observed = torch.tensor([[0, 1], [0, 1], [PAD, PAD]])
+    assert observed_ranks(scores, observed).tolist() == [[2, 2], [1, 0], [PAD, PAD]]
+
+
 def test_ragged_rows_are_sorted_distinct_and_padded() -> None:
     observed = Ragged.from_pairs(torch.tensor([2, 0, 2, 2]), torch.tensor([5, 7, 3, 5]), n_users=4)
     assert observed.n_rows == 4
