@@ -310,6 +310,16 @@ class Training(Settings):
 
 
 @settings_group
+class WarmStart(Settings):
+    """Going on from yesterday's weights on today's data."""
+
+    warm_start: Optional[str] = setting(None, "A student's checkpoint; it and kept teachers go on from their weights.")
+    warm_start_epochs: float = setting(0.5, "Share of its epochs that a warm student trains.", above=0, at_most=1)
+    warm_start_teacher_epochs: float = setting(0.15, "The same of a warm teacher.", above=0, at_most=1)
+    keep_teachers: bool = setting(False, "Whether the store keeps teachers' weights for a warm start.", place=True)
+
+
+@settings_group
 class Run(Settings):
     """Where a run's files go, and what it may use of the machine."""
 
@@ -344,12 +354,12 @@ def score_elements(memory_budget_mb: int) -> int:
     return (memory_budget_mb << 20) // _BYTES_PER_SCORE
 
 
-GROUPS = (Student, Teachers, Consensus, Curriculum, Loss, Training, Run)
+GROUPS = (Student, Teachers, Consensus, Curriculum, Loss, Training, WarmStart, Run)
 """In the order in which documents list them."""
 
 
 @settings_group
-class HetCompSettings(Student, Teachers, Consensus, Curriculum, Loss, Training, Run):
+class HetCompSettings(Student, Teachers, Consensus, Curriculum, Loss, Training, WarmStart, Run):
     """Every setting of a run."""
 
     def check(self) -> None:
