@@ -189,10 +189,9 @@ class Curriculum(Ranks):
         "none", "dynamic (the paper's), or none (the final consensus from the start).", one_of=("dynamic", "none")
     )
     pace: str = setting(
-        "user",
-        "user (each moves on alone), or common (all together, by the mean discrepancy).",
+        "user", "user (each moves on alone), or common (all together, by the mean discrepancy).",
         one_of=("user", "common"),
-    )
+    )  # fmt: skip
     discrepancy_gain: str = setting(
         "teacher",
         "By whose ranks a hit counts: teacher (paper), position (authors' code).",
@@ -251,11 +250,9 @@ class Loss(Settings):
     fine_weight: float = setting(0.005, "Weight of the fine loss, summed over a batch's users.", at_least=0)
     base_loss_weight: float = setting(0.0, "Weight of the backbone's own loss.", at_least=0)
     score_scale: Optional[float] = setting(
-        None,
-        "Factor on the student's scores in the losses (1 / temperature); None: as the backbone needs, 1 for most.",
-        above=0,
-        at_most=1000,
-    )
+        None, "Factor on the student's scores in the losses (1 / temperature); None: the backbone's, 1 for most.",
+        above=0, at_most=1000,
+    )  # fmt: skip
     rest_sample_num: Optional[int] = setting(
         None,
         f"S: items drawn to estimate the rest term; 0: exact; None: {REST_DRAWS} above {EXACT_UP_TO:,} items.",
@@ -310,6 +307,16 @@ class Training(Settings):
 
 
 @settings_group
+class WarmStart(Settings):
+    """Going on from yesterday's weights on today's data."""
+
+    warm_start: Optional[str] = setting(None, "A student's checkpoint; it and kept teachers go on from their weights.")
+    warm_start_epochs: float = setting(0.5, "Share of its epochs that a warm student trains.", above=0, at_most=1)
+    warm_start_teacher_epochs: float = setting(0.15, "The same of a warm teacher.", above=0, at_most=1)
+    keep_teachers: bool = setting(False, "Whether the store keeps teachers' weights for a warm start.", place=True)
+
+
+@settings_group
 class Run(Settings):
     """Where a run's files go, and what it may use of the machine."""
 
@@ -344,12 +351,12 @@ def score_elements(memory_budget_mb: int) -> int:
     return (memory_budget_mb << 20) // _BYTES_PER_SCORE
 
 
-GROUPS = (Student, Teachers, Consensus, Curriculum, Loss, Training, Run)
+GROUPS = (Student, Teachers, Consensus, Curriculum, Loss, Training, WarmStart, Run)
 """In the order in which documents list them."""
 
 
 @settings_group
-class HetCompSettings(Student, Teachers, Consensus, Curriculum, Loss, Training, Run):
+class HetCompSettings(Student, Teachers, Consensus, Curriculum, Loss, Training, WarmStart, Run):
     """Every setting of a run."""
 
     def check(self) -> None:

@@ -133,6 +133,20 @@ def quick(function: Function) -> Function:
     return click.option("--quick", is_flag=True, help=help)(call)  # type: ignore[return-value]
 
 
+def warm_start(function: Function) -> Function:
+    """``--warm-start``, which becomes a setting among those that follow."""
+
+    @functools.wraps(function)
+    def call(warm_start: Path | None, settings: Mapping[str, Any], **others: Any) -> Any:
+        return function(
+            settings={**({} if warm_start is None else {"warm_start": str(warm_start)}), **settings}, **others
+        )
+
+    help = "A student's checkpoint that student and teachers go on from, on today's data (docs/warm-start.md)."
+    kind = click.Path(path_type=Path)
+    return click.option("--warm-start", "--warm_start", type=kind, help=help)(call)  # type: ignore[return-value]
+
+
 def config_files(help: str = "YAML files with settings, separated by spaces; may be given again.") -> Decorator:
     """``--config_files``, given to the function as a tuple of names; later ones win."""
     return click.option(

@@ -17,6 +17,7 @@ from recbole_hetcomp.cli.errors import DONE, checking
 @options.dataset()
 @options.config_files()
 @options.quick
+@options.warm_start
 def run(model: str, dataset: str, config_files: Sequence[str], settings: Mapping[str, Any]) -> int:
     """Train teachers (or take them from the store), distil a student, print and write the table.
 

@@ -67,6 +67,22 @@ def learning_rate_at(config: Any, epoch: int, epochs: int) -> float:
     return 0.5 * rate * (1.0 + math.cos(math.pi * epoch / max(1, epochs)))
 
 
+def shorten(config: Any, given: Any, share: float) -> None:
+    """Train what goes on from yesterday's weights for a share of the epochs, unless they were given.
+
+    They are rounded up to whole validations. The learning rate stays: a lower one was worse
+    (docs/results/warm-start.md).
+
+    Args:
+        config: a Config; changed.
+        given: keys that its user gave.
+        share: of the epochs.
+    """
+    if "epochs" not in given:
+        step = max(1, config["eval_step"])
+        config["epochs"] = min(config["epochs"], step * math.ceil(share * config["epochs"] / step))
+
+
 class FollowsRules:
     """Mixin of RecBole trainers: :func:`weight_decay_of` the model; each epoch :func:`learning_rate_at` and threads."""
 

@@ -18,6 +18,7 @@ from recbole_hetcomp.declared import default
 from recbole_hetcomp.recbole_bridge.scoring import users_at_once
 from recbole_hetcomp.serving import SEEN, K
 from recbole_hetcomp.serving.exported import Exported, read
+from recbole_hetcomp.serving.newcomers import Newcomers
 from recbole_hetcomp.serving.saved import saved_model
 from recbole_hetcomp.settings import Run, score_elements
 from recbole_hetcomp.teachers.recorder import Scores
@@ -71,6 +72,7 @@ class Recommender:
         seen: each user's items that are no candidates.
         counts: training interactions of each item, int64 [I].
         budget: scores held at once; changes no list.
+        newcomers: what ranks users by items that they come with; None: the model cannot.
 
     Attributes:
         at_once: users of a block.
@@ -85,8 +87,10 @@ class Recommender:
         seen: Ragged,
         counts: Tensor,
         budget: int,
+        newcomers: Newcomers | None = None,
     ) -> None:
         self._scores, self._seen, self._counts = scores, seen, counts
+        self._newcomers = newcomers
         self.item_ids = np.array([None, *map(str, item_ids[1:])], dtype=object)
         self._users = {str(name): number for number, name in enumerate(user_ids) if number}
         self._items = {str(name): number for number, name in enumerate(item_ids) if number}
@@ -104,6 +108,7 @@ class Recommender:
         exclude: Mapping[object, Iterable[object]] | None = None,
         allow: Iterable[object] | None = None,
         deny: Iterable[object] = (),
+        histories: Mapping[object, Iterable[object]] | None = None,
     ) -> Recommendations:
         """The best items of some users, without those that they have seen; ties to the smaller item id.
 
@@ -113,15 +118,18 @@ class Recommender:
             exclude: further items of single users that are no candidates, {user: items}.
             allow: the only items that are candidates; all if None.
             deny: items that are no candidates.
+            histories: items that users come with, {user: items}, who are then ranked by them, in closed form, whether
+                the model knows the user or not; unknown items say nothing, and without a known one nothing is changed.
 
         Returns:
             The lists, in the users' order.
 
         Raises:
-            ValueError: ``k`` is below 1; or an item of ``allow`` or ``deny`` is not known, or none is left.
+            ValueError: ``k`` is below 1; or an item of ``allow`` or ``deny`` is not known, or none is left; or there
+                are histories, and the model's scores are no dot products.
         """
         asked = np.array([str(user) for user in users], dtype=object)
-        blocks = self.batches(asked, k, exclude, allow, deny)
+        blocks = self.batches(asked, k, exclude, allow, deny, histories)
         lists = len(asked), k
         found = Recommendations(
             asked, np.empty(lists, dtype=object), np.empty(lists, dtype=np.float32), np.empty(len(asked), dtype=bool)
@@ -140,6 +148,7 @@ class Recommender:
         exclude: Mapping[object, Iterable[object]] | None = None,
         allow: Iterable[object] | None = None,
         deny: Iterable[object] = (),
+        histories: Mapping[object, Iterable[object]] | None = None,
     ) -> Iterator[Recommendations]:
         """The same as :meth:`recommend`, a block of users at a time, in bounded memory.
 
@@ -150,23 +159,72 @@ class Recommender:
             raise ValueError(f"k={k!r} is not allowed: a whole number of at least 1")
         barred = self._barred(allow, deny)
         own = {str(user): list(items) for user, items in (exclude or {}).items()}
-        return self._blocks(users, int(k), own, barred)
+        had = {str(user): self._known(items) for user, items in (histories or {}).items()}
+        if had:
+            self._by_items()
+        return self._blocks(users, int(k), own, barred, {user: ids for user, ids in had.items() if ids})
+
+    def vector_of(self, items: Iterable[object]) -> NDArray[np.float32]:
+        """The vector of a user with these items, in closed form (docs/warm-start.md); the model need not know the user.
+
+        Args:
+            items: external ids; unknown ones say nothing.
+
+        Returns:
+            float32 [d]; its dot product with an item's vector is the score.
+
+        Raises:
+            ValueError: none of the items is known, or the model's scores are no dot products.
+        """
+        names = list(items)
+        known = self._known(names)
+        if not known:
+            raise ValueError(f"the model knows none of the {len(names)} items, so nothing is known of who has them")
+        return self._by_items().vectors(_ragged([known]))[0].numpy()
+
+    def _by_items(self) -> Newcomers:
+        if self._newcomers is None:
+            raise ValueError(
+                "the model cannot rank users by items that they come with: its scores are no dot products of vectors "
+                "of users and items; a student with student_backbone BPR, IALS, LightGCN or CML can"
+            )
+        return self._newcomers
+
+    def _known(self, items: Iterable[object]) -> list[int]:
+        return sorted({self._items[str(item)] for item in items if str(item) in self._items})
 
     def _blocks(
-        self, users: Iterable[object], k: int, own: Mapping[str, list[object]], barred: Tensor
+        self,
+        users: Iterable[object],
+        k: int,
+        own: Mapping[str, list[object]],
+        barred: Tensor,
+        had: Mapping[str, list[int]],
     ) -> Iterator[Recommendations]:
         block: list[str] = []
         for user in users:
             block.append(str(user))
             if len(block) == self.at_once:
-                yield self._block(block, k, own, barred)
+                yield self._block(block, k, own, barred, had)
                 block = []
         if block:
-            yield self._block(block, k, own, barred)
+            yield self._block(block, k, own, barred, had)
 
-    def _block(self, names: list[str], k: int, own: Mapping[str, list[object]], barred: Tensor) -> Recommendations:
+    def _block(
+        self,
+        names: list[str],
+        k: int,
+        own: Mapping[str, list[object]],
+        barred: Tensor,
+        had: Mapping[str, list[int]],
+    ) -> Recommendations:
         ids = torch.tensor([self._users.get(name, 0) for name in names])
         scores = self._candidates(ids)  # [B, I]
+        fallback = ids == 0
+        by_items = [row for row, name in enumerate(names) if name in had] if had else []
+        if by_items:
+            scores[by_items] = self._by_items().scores(_ragged([had[names[row]] for row in by_items]))
+            fallback[by_items] = False
         scores[:, barred] = -torch.inf
         for row, name in enumerate(names if own else ()):
             if name in own:
@@ -175,7 +233,7 @@ class Recommender:
         found = scores.gather(1, lists.clamp(min=0)).masked_fill(lists < 0, torch.nan)
         items = self.item_ids[lists.clamp(min=0).numpy()]
         items[(lists < 0).numpy()] = None
-        return Recommendations(np.array(names, dtype=object), items, found.numpy(), (ids == 0).numpy())
+        return Recommendations(np.array(names, dtype=object), items, found.numpy(), fallback.numpy())
 
     def _candidates(self, ids: Tensor) -> Tensor:
         """Scores of all items, those of a user's history -inf; what is popular for the id 0, float [B, I]."""
@@ -213,6 +271,11 @@ class Recommender:
         return [self._items[name] for name in names]
 
 
+def _ragged(rows: Sequence[Sequence[int]]) -> Ragged:
+    owner = torch.tensor([number for number, row in enumerate(rows) for _ in row], dtype=torch.int64)
+    return Ragged.from_pairs(owner, torch.tensor([item for row in rows for item in row]), len(rows))
+
+
 def load(checkpoint: str | Path, seen: str = SEEN[0]) -> Recommender:
     """A saved model as a recommender: a student, the ensemble, or a general recommender of RecBole's.
 
@@ -229,7 +292,9 @@ def load(checkpoint: str | Path, seen: str = SEEN[0]) -> Recommender:
     if Path(checkpoint).is_dir():
         return _of_export(read(checkpoint), seen)
     saved = saved_model(checkpoint, seen)
-    return Recommender(saved.scores(), saved.user_ids, saved.item_ids, saved.seen, saved.counts, saved.budget)
+    ids = saved.user_ids, saved.item_ids
+    newcomers = Newcomers.of(saved.model, saved.training)
+    return Recommender(saved.scores(), *ids, saved.seen, saved.counts, saved.budget, newcomers)
 
 
 def _of_export(found: Exported, seen: str) -> Recommender:
@@ -242,7 +307,8 @@ def _of_export(found: Exported, seen: str) -> Recommender:
     )
     user_ids, item_ids = ([None, *ids] for ids in (found.user_ids, found.item_ids))
     budget = score_elements(default(Run, "memory_budget_mb"))
-    return Recommender(lambda ids: users[ids] @ items.T, user_ids, item_ids, had, counts, budget)
+    newcomers = Newcomers(lambda: (users, items), had)
+    return Recommender(lambda ids: users[ids] @ items.T, user_ids, item_ids, had, counts, budget, newcomers)
 
 
 def _behind_padding(rows: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class SavedModel:
         dataset: the whole data set.
         loaders: RecBole's of training, validation and test.
         seen: each user's items that are no candidates.
-        counts: training interactions of each item, int64 [I].
+        training: each user's items of the training split.
     """
 
     config: Any
@@ -37,7 +37,12 @@ class SavedModel:
     dataset: Any
     loaders: tuple[Any, Any, Any]
     seen: Ragged
-    counts: Tensor
+    training: Ragged
+
+    @property
+    def counts(self) -> Tensor:
+        """Training interactions of each item, int64 [I]."""
+        return torch.bincount(self.training.values, minlength=self.n_items)
 
     @property
     def user_ids(self) -> Any:
@@ -96,8 +101,7 @@ def saved_model(checkpoint: str | Path, seen: str = SEEN[0]) -> SavedModel:
     user, item, n_users = train.uid_field, train.iid_field, train.user_num
     training = Ragged.from_pairs(train.inter_feat[user], train.inter_feat[item], n_users)
     had = training if seen == "training" else Ragged.from_pairs(_ids(dataset, user), _ids(dataset, item), n_users)
-    counts = torch.bincount(training.values, minlength=train.item_num)
-    return SavedModel(config, model, dataset, (loaders[0], loaders[1], loaders[2]), had, counts)
+    return SavedModel(config, model, dataset, (loaders[0], loaders[1], loaders[2]), had, training)
 
 
 def _ids(dataset: Any, field: str) -> Tensor:

@@ -38,6 +38,10 @@ class Backbone:
         """
         return None
 
+    def embeddings(self) -> tuple[nn.Embedding, nn.Embedding] | None:
+        """The tables of users and items whose rows are the factors as they are; None where there are none."""
+        return None
+
     def before_step(self) -> None:
         """What a step starts with."""
 
@@ -90,6 +94,10 @@ def adapter_of(model: Any) -> Backbone:
 @backbone_adapter(BPR, IALS)
 class FactorizationBackbone(Backbone):
     """Matrix factorization."""
+
+    def embeddings(self) -> tuple[nn.Embedding, nn.Embedding]:
+        """As :meth:`Backbone.embeddings`."""
+        return self.model.user_embedding, self.model.item_embedding
 
     def factors(self, users: Tensor) -> tuple[Tensor, Tensor]:
         """As :meth:`Backbone.factors`."""

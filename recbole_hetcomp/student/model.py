@@ -21,6 +21,8 @@ from recbole_hetcomp.recbole_bridge.config import (
     student_defaults,
 )
 from recbole_hetcomp.recbole_bridge.scoring import all_item_scores, clear_cache, pair_scores, ranks_by_pairs
+from recbole_hetcomp.recbole_bridge.training_rules import shorten
+from recbole_hetcomp.recbole_bridge.warm_start import Yesterday
 from recbole_hetcomp.student.backbones import adapter_of
 from recbole_hetcomp.teachers.planned import check_evaluation
 from recbole_hetcomp.teachers.protocol import outside_teachers
@@ -61,6 +63,9 @@ class DistilledStudent(GeneralRecommender):
         if not is_reviving():
             check_evaluation(config, settings)
             outside_teachers(settings)
+            if settings.warm_start is not None:
+                Yesterday.read(settings.warm_start, settings)
+                shorten(config, config.external_config_dict, settings.warm_start_epochs)
         backbone = get_model(settings.student_backbone)
         if hasattr(backbone, "input_type"):
             config["MODEL_INPUT_TYPE"] = backbone.input_type

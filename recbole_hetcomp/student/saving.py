@@ -31,6 +31,7 @@ class Saving:
 
     Attributes:
         best_saved: epoch of the best model that is on disk; None: there is none.
+        ids: external ids of users and items, for a warm start on other data.
     """
 
     config: Any
@@ -54,6 +55,7 @@ class Saving:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.best_saved: int | None = None
+        self.ids: dict[str, list[str]] = {}
         self._locks: list[Lock] = []
 
     def method_state(self) -> dict[str, Any]:
@@ -83,7 +85,13 @@ class Saving:
 
     def _checkpoint(self, epoch: int) -> dict[str, Any]:
         assert self.knowledge is not None
-        return {**checkpoint_content(self, epoch), "run": self.knowledge.run, "method": self.method_state()}
+        return {
+            **checkpoint_content(self, epoch),
+            "run": self.knowledge.run,
+            "method": self.method_state(),
+            "ids": self.ids,
+            "teachers": self.knowledge.entries,
+        }
 
     def _save_resume(self, epoch: int, train_data: Any) -> None:
         state = {

@@ -18,11 +18,13 @@ from recbole_hetcomp.metrics.lists import ListEvaluation
 from recbole_hetcomp.recbole_bridge.checkpoint import plain_config
 from recbole_hetcomp.recbole_bridge.scoring import clear_cache, ranked_lists, ranks_by_pairs
 from recbole_hetcomp.recbole_bridge.training_rules import FollowsRules
+from recbole_hetcomp.recbole_bridge.warm_start import external_ids
 from recbole_hetcomp.results.table import Result, Row, write_result
 from recbole_hetcomp.settings import HetCompSettings
 from recbole_hetcomp.student.batches import PairedBatch, UserBatches, WithBaseBatches
 from recbole_hetcomp.student.resume import RESUME_FILE
 from recbole_hetcomp.student.saving import Saving
+from recbole_hetcomp.student.warm_start import begin_warm
 from recbole_hetcomp.teachers.imported_ranking import ImportedRanking
 from recbole_hetcomp.teachers.knowledge import Knowledge, gather_knowledge
 from recbole_hetcomp.teachers.recbole_teacher import stored_numbers
@@ -127,6 +129,9 @@ class DistillingTrainer(Saving, ListEvaluation, FollowsRules, Trainer):
         callback_fn: Callable[[int, float], Any] | None,
     ) -> tuple[float, Any]:
         self._valid_data = valid_data
+        self.ids = external_ids(train_data._dataset)
+        if self.settings.warm_start is not None:
+            begin_warm(self.model, self.settings, train_data._dataset)
         log_dir = self.tensorboard.log_dir
         with_no_kd = self.settings.compare_no_kd and self.with_teachers
         self.knowledge = gather_knowledge(

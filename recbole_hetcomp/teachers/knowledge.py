@@ -64,6 +64,12 @@ class Knowledge:
         """The lists by which the ensemble is validated, int32 [U, L]."""
         return self.ensemble if self.validated is None else self.validated
 
+    @property
+    def entries(self) -> dict[str, str]:
+        """The store's entry of each trained teacher, ``fingerprint/name-key``, by the teacher's name."""
+        files = {name: trajectory.file for name, trajectory in self.teachers}
+        return {name: "/".join(file.parent.parts[-2:]) for name, file in files.items() if file is not None}
+
     @cached_property
     def trajectories(self) -> Sequence[Tensor]:
         """π of each teacher, int16 or int32 [E_m, U, K'_m], mapped when asked for."""
@@ -125,6 +131,7 @@ def gather_knowledge(
     if with_teachers:
         words = plan_in_words(config["model"], settings.epochs, planned, alone, to_train, store, data)
         logging.getLogger().info(words)
+        _report_warm_start(planned)
     pool = TeacherPool(
         data,
         train_data._dataset,
@@ -208,6 +215,16 @@ def _report_weights(names: Sequence[str], consensus: Consensus) -> None:
             f"one teacher has more than {DOMINANT_SHARE:.0%} of the weight, the ensemble is hardly one; "
             "lower quality_weighting, give teacher_weights, or leave the weak teachers out"
         )
+
+
+def _report_warm_start(planned: Sequence[PlannedTeacher]) -> None:
+    """Say which teachers go on from yesterday's weights, and why others do not."""
+    logger = logging.getLogger()
+    for one in planned:
+        if one.start is not None:
+            logger.info(f"{one.title}: goes on from yesterday's weights, {one.config['epochs']} epochs at most")
+        elif one.from_scratch:
+            logger.warning(f"{one.title}: trained from scratch, {one.from_scratch}")
 
 
 def _report_data(data: Interactions, settings: HetCompSettings, valid: Any) -> None:

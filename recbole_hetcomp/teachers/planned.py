@@ -9,15 +9,19 @@ from typing import Any
 
 import torch
 from recbole.config import Config
+from recbole.utils import ModelType
 
 from recbole_hetcomp.extras import require
 from recbole_hetcomp.metrics.lists import needs_lists_only
 from recbole_hetcomp.recbole_bridge.config import no_kd_config, teacher_config
 from recbole_hetcomp.recbole_bridge.identity import training_identity
+from recbole_hetcomp.recbole_bridge.training_rules import shorten
+from recbole_hetcomp.recbole_bridge.warm_start import Yesterday
 from recbole_hetcomp.settings import SERVED_LENGTH, HetCompSettings
 from recbole_hetcomp.teachers.contribution import check_judged
 from recbole_hetcomp.teachers.imported_teacher import ImportedTeacher
 from recbole_hetcomp.teachers.protocol import OutsideTeacher, outside_teachers
+from recbole_hetcomp.teachers.warm_start import TeacherStart, found_start, needed_snapshots
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,9 @@ class PlannedTeacher:
         length: K'.
         served_length: length of its test-time list.
         outside: the teacher from outside of RecBole, or None.
+        start: what it goes on from; None: it is trained from scratch.
+        from_scratch: why so, where a warm start was asked for.
+        keep: whether its weights are kept.
     """
 
     label: str
@@ -43,6 +50,14 @@ class PlannedTeacher:
     length: int
     served_length: int
     outside: OutsideTeacher | ImportedTeacher | None = None
+    start: TeacherStart | None = None
+    from_scratch: str = ""
+    keep: bool = False
+
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether it is of a kind whose weights can be kept."""
+        return self.outside is None and self.config["MODEL_TYPE"] == ModelType.GENERAL
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -50,6 +65,7 @@ class PlannedTeacher:
         own = training_identity(self.config) if self.outside is None else self.outside.identity(self.config)
         return {
             **own,
+            **({"warm_start": self.start.identity} if self.start else {}),
             "snapshots": self.snapshots,
             "snapshot_spacing": self.spacing,
             "K_prime": self.length,
@@ -113,20 +129,42 @@ def planned_teachers(config: Config, settings: HetCompSettings) -> list[PlannedT
     Raises:
         ValueError: a teacher cannot be imported, or a setting of one is not allowed.
     """
-    total, outside = len(settings.teachers), outside_teachers(settings)
+    outside = outside_teachers(settings)
+    yesterday = None if settings.warm_start is None else Yesterday.read(settings.warm_start, settings)
     return [
-        PlannedTeacher(
-            label=name,
-            title=f"teacher {number}/{total} {name}",
-            config=config if name in outside else teacher_config(config, settings, name),
-            snapshots=settings.snapshots,
-            spacing=settings.snapshot_spacing,
-            length=settings.K_prime,
-            served_length=max(SERVED_LENGTH, *config["topk"]),
-            outside=outside.get(name),
-        )
+        _planned(name, f"teacher {number}/{len(settings.teachers)} {name}", config, settings, outside, yesterday)
         for number, name in enumerate(settings.teachers, start=1)
     ]
+
+
+def _planned(
+    name: str,
+    title: str,
+    config: Config,
+    settings: HetCompSettings,
+    outside: Mapping[str, OutsideTeacher | ImportedTeacher],
+    yesterday: Yesterday | None,
+) -> PlannedTeacher:
+    own = config if name in outside else teacher_config(config, settings, name)
+    start: TeacherStart | str = ""
+    if yesterday is not None:
+        start = "it is none of RecBole's" if name in outside else found_start(name, own, yesterday, settings)
+    warm = start if isinstance(start, TeacherStart) else None
+    if warm is not None:
+        shorten(own, settings.teacher_config.get(name, {}), settings.warm_start_teacher_epochs)
+    return PlannedTeacher(
+        label=name,
+        title=title,
+        config=own,
+        snapshots=settings.snapshots if warm is None else needed_snapshots(settings),
+        spacing=settings.snapshot_spacing,
+        length=settings.K_prime,
+        served_length=max(SERVED_LENGTH, *config["topk"]),
+        outside=outside.get(name),
+        start=warm,
+        from_scratch="" if isinstance(start, TeacherStart) else start,
+        keep=settings.keep_teachers,
+    )
 
 
 def planned_student_alone(config: Config, settings: HetCompSettings) -> PlannedTeacher:

@@ -21,8 +21,15 @@ from recbole_hetcomp.teachers.planned import PlannedTeacher
 from recbole_hetcomp.teachers.protocol import Teacher
 from recbole_hetcomp.teachers.recbole_teacher import RecBoleTeacher
 from recbole_hetcomp.teachers.recorder import SnapshotRecorder
-from recbole_hetcomp.trajectories import CorruptTrajectoryError, SnapshotSpool, Trajectory, TrajectoryStore
+from recbole_hetcomp.trajectories import (
+    CorruptTrajectoryError,
+    KeptWeights,
+    SnapshotSpool,
+    Trajectory,
+    TrajectoryStore,
+)
 from recbole_hetcomp.trajectories.entry import LOCKS
+from recbole_hetcomp.trajectories.weights import WEIGHTS
 
 
 class TeacherPool:
@@ -94,14 +101,17 @@ class TeacherPool:
         if stored is not None:
             place = self.store.path(fingerprint, label, identity)
             self.logger.info(f"{planned.title}: taken from the store, not trained ({place})")
+            if planned.keep and planned.keeps_weights and not (place / WEIGHTS).exists():
+                self.logger.warning(f"{planned.title}: {place} was stored without weights; they cannot be kept")
             return stored
-        self.store.write(fingerprint, label, identity, self._train(planned))
+        trajectory, weights = self._train(planned)
+        self.store.write(fingerprint, label, identity, trajectory, weights)
         self.trained.append(planned.label)
         written = self.store.read(fingerprint, label, identity)
         assert written is not None
         return written
 
-    def _train(self, planned: PlannedTeacher) -> Trajectory:
+    def _train(self, planned: PlannedTeacher) -> tuple[Trajectory, KeptWeights | None]:
         config, started = planned.config, time.perf_counter()
         seed = config["seed"] if planned.outside is None else planned.outside.seed_in(config)
         init_seed(seed, config["reproducibility"])
@@ -127,12 +137,14 @@ class TeacherPool:
         self._check(planned, trajectory)
         seconds = time.perf_counter() - started
         best = (max if config["valid_metric_bigger"] else min)(trajectory.scores)
+        trained = "trained" if planned.start is None else "went on from its weights"
         self.logger.info(
-            f"{planned.title}: trained in {seconds:.1f} s, best {config['valid_metric']} {best:.6f}, "
+            f"{planned.title}: {trained} in {seconds:.1f} s, best {config['valid_metric']} {best:.6f}, "
             f"snapshots at epochs {', '.join(map(str, trajectory.epochs))}"
         )
         named = {"model": planned.label, **trajectory.info, "seconds": round(seconds, 3)}
-        return replace(trajectory, info=named, settings=planned.identity)
+        weights = teacher.weights if isinstance(teacher, RecBoleTeacher) else None
+        return replace(trajectory, info=named, settings=planned.identity), weights
 
     def _judge(self, planned: PlannedTeacher, lists: Tensor) -> dict[str, float]:
         """Validation metrics of lists, by RecBole's evaluator."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from tqdm import tqdm
 
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.metrics.lists import evaluating_lists
+from recbole_hetcomp.recbole_bridge.checkpoint import plain_numbers
 from recbole_hetcomp.recbole_bridge.own_data import made_model
 from recbole_hetcomp.recbole_bridge.training_rules import following_rules
 from recbole_hetcomp.teachers.planned import PlannedTeacher
 from recbole_hetcomp.teachers.recorder import SnapshotRecorder
-from recbole_hetcomp.trajectories import Trajectory
+from recbole_hetcomp.trajectories import KeptWeights, Trajectory
 
 
 class RecBoleTeacher:
@@ -33,6 +35,9 @@ class RecBoleTeacher:
         valid_data: RecBole's validation loader.
         show_progress: whether to show a progress bar, in epochs.
         tensorboard_dir: folder below which the model logs its validations.
+
+    Attributes:
+        weights: those of the best validation, once it was taught and where they are to be kept.
     """
 
     def __init__(
@@ -48,11 +53,15 @@ class RecBoleTeacher:
         self.valid_data = valid_data
         self.show_progress = show_progress
         self.tensorboard_dir = tensorboard_dir
+        self.weights: KeptWeights | None = None
 
     def teach(self, interactions: Interactions, recorder: SnapshotRecorder) -> Trajectory:
         """Train the model and record it."""
         config, title, metric = self.config, self.planned.title, self.config["valid_metric"]
         model, loader = made_model(config, self.train)
+        counted = plain_numbers(model)
+        if self.planned.start is not None:
+            self.planned.start.begin(model, self.train)
         trainer = evaluating_lists(following_rules(get_trainer(config["MODEL_TYPE"], config["model"])))(config, model)
         self._own_tensorboard(trainer)
         loader = loader or self._train_loader()
@@ -68,6 +77,8 @@ class RecBoleTeacher:
 
             def on_validation(epoch: int, score: float) -> None:
                 recorder.record(model, epoch, score)
+                if recorder.best == score:
+                    self._keep(model, counted)
                 bar.update(epoch + 1 - bar.n)
                 bar.set_postfix_str(f"{metric} {score:.4f}")
                 logging.getLogger().info(f"{title}: epoch {epoch}, {metric} {score:.6f}")
@@ -85,6 +96,14 @@ class RecBoleTeacher:
             parameters=stored_numbers(model),
             valid={key: float(value) for key, value in (result or {}).items()},
         )
+
+    def _keep(self, model: Any, fresh: Mapping[str, float]) -> None:
+        """Keep the weights as they are, and the numbers that training has counted up."""
+        if not (self.planned.keep and self.planned.keeps_weights):
+            return
+        counts = {name: value for name, value in plain_numbers(model).items() if value != fresh.get(name)}
+        state = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+        self.weights = KeptWeights(state, counts)
 
     def _train_loader(self) -> Any:
         """RecBole's training loader for the model, on the run's own training split."""

@@ -128,10 +128,9 @@ def check_entry(root: Path | str, folder: Path) -> EntryState:
         if folder.parent.name == FOLDER:
             read_imported(root, folder.name).verify()
             return EntryState(folder, "ok", "imported")
-        trajectory = TrajectoryStore(root).open(folder)
+        trajectory, weights = TrajectoryStore(root).open(folder), TrajectoryStore(root).weights(folder)
     except (CorruptTrajectoryError, ValueError, OSError) as error:
         return EntryState(folder, "DAMAGED", str(error))
     snapshots, users, length = trajectory.unobserved.shape
-    return EntryState(
-        folder, "ok", f"{snapshots} snapshots x {users} users x {length} items, epochs {trajectory.epochs}"
-    )
+    about = f"{snapshots} snapshots x {users} users x {length} items, epochs {trajectory.epochs}"
+    return EntryState(folder, "ok", about + (", weights" if weights is not None else ""))

@@ -39,6 +39,7 @@ from recbole_hetcomp.trajectories.mapped import map_tensors
 from recbole_hetcomp.trajectories.scratch import remove_abandoned
 from recbole_hetcomp.trajectories.spool import cannot_store
 from recbole_hetcomp.trajectories.trajectory import CorruptTrajectoryError, Trajectory
+from recbole_hetcomp.trajectories.weights import WEIGHTS, KeptWeights, read_weights, write_weights
 
 FORMAT_VERSION = 1
 
@@ -123,6 +124,21 @@ class TrajectoryStore:
         except (OSError, SafetensorError, TypeError, ValueError) as error:
             raise CorruptTrajectoryError(f"{entry / _TENSORS}: not a trajectory: {error}") from error
 
+    def weights(self, entry: Path) -> KeptWeights | None:
+        """The weights that were kept in an entry's directory, verified, or None where there are none.
+
+        Raises:
+            CorruptTrajectoryError: if the entry's manifest or its weights are truncated or altered.
+        """
+        if not (entry / MANIFEST).exists():
+            return None
+        manifest = _read_manifest(entry / MANIFEST)
+        kept = manifest.get("weights")
+        if kept is None:
+            return None
+        _verify_file(entry / WEIGHTS, kept["bytes"], kept["sha256"])
+        return read_weights(entry, manifest["settings"], kept["sha256"])
+
     def seconds(self, fingerprint: str) -> dict[str, tuple[float, int | None]]:
         """How long stored models of some data took: name → seconds and epochs at most, of the newest of each name."""
         found: dict[str, tuple[float, int | None]] = {}
@@ -135,11 +151,25 @@ class TrajectoryStore:
                 continue  # found when it is to be used
         return found
 
-    def write(self, fingerprint: str, name: str, settings: dict[str, Any], trajectory: Trajectory) -> Path:
+    def write(
+        self,
+        fingerprint: str,
+        name: str,
+        settings: dict[str, Any],
+        trajectory: Trajectory,
+        weights: KeptWeights | None = None,
+    ) -> Path:
         """Store a trajectory, whole or not at all.
 
         An entry that is already there and sound is kept: it was made from the same data and settings. One
         that is corrupt is put aside first (`quarantine`).
+
+        Args:
+            fingerprint: of the data.
+            name: the teacher's.
+            settings: all that decides it besides the data.
+            trajectory: what it ranked.
+            weights: what it has learnt, where that is to be kept.
 
         Returns:
             The entry's directory.
@@ -164,10 +194,11 @@ class TrajectoryStore:
             entry.parent.mkdir(parents=True, exist_ok=True)
             remove_abandoned(entry.parent, f"{TEMPORARY}{entry.name}-*")
             with temporary_beside(entry) as temporary:
-                _write_entry(temporary, tensors, content)
+                _write_entry(temporary, tensors, content, weights)
                 self._publish(temporary, entry, fingerprint, name, settings)
         except (OSError, SafetensorError) as error:
-            raise cannot_store(entry, tensors, error) from error
+            kept = {} if weights is None else weights.state
+            raise cannot_store(entry, {**tensors, **kept}, error) from error
         return entry
 
     def quarantine(self, fingerprint: str, name: str, settings: dict[str, Any]) -> Path | None:
@@ -205,22 +236,24 @@ class TrajectoryStore:
                 self.quarantine(fingerprint, name, settings)
 
 
-def _write_entry(directory: Path, tensors: dict[str, Tensor], content: dict[str, Any]) -> None:
-    """Write an entry's two files and see them onto the disk."""
+def _write_entry(
+    directory: Path, tensors: dict[str, Tensor], content: dict[str, Any], weights: KeptWeights | None
+) -> None:
+    """Write an entry's files and see them onto the disk."""
     save_file(tensors, str(directory / _TENSORS))
     sync_file(directory / _TENSORS)
-    manifest = {
-        "format": FORMAT_VERSION,
-        **content,
-        "bytes": (directory / _TENSORS).stat().st_size,
-        "sha256": sha256_of(directory / _TENSORS),
-    }
+    kept = {} if weights is None else {"weights": _size_and_checksum(write_weights(directory, weights))}
+    manifest = {"format": FORMAT_VERSION, **content, **kept, **_size_and_checksum(directory / _TENSORS)}
     manifest["checksum"] = _checksum(manifest)
     text = json.dumps(manifest, indent=2, sort_keys=True, allow_nan=False)
     (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
     sync_file(directory / MANIFEST)
     directory.chmod(0o755)  # mkdtemp's 0o700 would keep other users of a shared store out
     sync_directory(directory)
+
+
+def _size_and_checksum(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

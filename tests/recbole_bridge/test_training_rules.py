@@ -12,7 +12,7 @@ from recbole.trainer import Trainer
 
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
 from recbole_hetcomp.recbole_bridge.config import no_kd_config, run_settings, teacher_config
-from recbole_hetcomp.recbole_bridge.training_rules import learning_rate_at, weight_decay_of
+from recbole_hetcomp.recbole_bridge.training_rules import learning_rate_at, shorten, weight_decay_of
 
 
 def model(users: int, items: int) -> Any:
@@ -31,6 +31,22 @@ def test_the_penalty_falls_with_the_root_of_users_times_items():
     assert weight_decay_of({"scaled_weight_decay": None, "weight_decay": 0.3}, object()) == 0.3
     with pytest.raises(ValueError, match=r"scaled_weight_decay=0.02 is not for object"):
         weight_decay_of(config, object())
+
+
+@pytest.mark.parametrize(
+    ("epochs", "eval_step", "share", "given", "found"),
+    [
+        (60, 5, 0.5, {}, 30),
+        (60, 5, 0.15, {}, 10),
+        (16, 2, 0.15, {}, 4),
+        (3, 5, 0.5, {}, 3),
+        (60, 5, 0.5, {"epochs"}, 60),
+    ],
+)
+def test_what_goes_on_is_trained_for_a_share_in_whole_validations(epochs, eval_step, share, given, found):
+    config = {"epochs": epochs, "eval_step": eval_step}
+    shorten(config, given, share)
+    assert config["epochs"] == found
 
 
 def test_the_rate_falls_along_half_a_cosine():
