@@ -107,6 +107,11 @@ def _check_parts(split: Mapping[str, Any]) -> None:
         raise ValueError(f"eval_args.split.LS={split['LS']!r} is not allowed: valid_and_test; both parts are needed")
 
 
+def served_length(config: Config) -> int:
+    """S, length of the lists for test time that are kept of each model."""
+    return max(SERVED_LENGTH, *config["topk"])
+
+
 def planned_teachers(config: Config, settings: HetCompSettings) -> list[PlannedTeacher]:
     """The run's teachers. Builds every Config, so that bad settings show before any training.
 
@@ -122,7 +127,7 @@ def planned_teachers(config: Config, settings: HetCompSettings) -> list[PlannedT
             snapshots=settings.snapshots,
             spacing=settings.snapshot_spacing,
             length=settings.K_prime,
-            served_length=max(SERVED_LENGTH, *config["topk"]),
+            served_length=served_length(config),
             outside=outside.get(name),
         )
         for number, name in enumerate(settings.teachers, start=1)
@@ -138,5 +143,5 @@ def planned_student_alone(config: Config, settings: HetCompSettings) -> PlannedT
         snapshots=1,
         spacing="even",
         length=1,
-        served_length=max(SERVED_LENGTH, *config["topk"]),
+        served_length=served_length(config),
     )

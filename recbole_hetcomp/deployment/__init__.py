@@ -1,0 +1,15 @@
+"""Which model is shipped: what it costs, whether it is good enough, which one to choose. Contents:
+
+===========  =======================================================================
+saved        a saved student with its data, and its teachers from the store
+profile      teachers, ensemble and student timed side by side, in one run
+gate         whether a student keeps enough, is fast, small and exported as it is
+parity       whether an export's lists are the model's
+leaderboard  every model that was trained on a data set
+selection    the best student within a budget of bytes and milliseconds
+pareto       what no other model beats, and the picture of it
+===========  =======================================================================
+"""
+
+K, BATCH, USERS, REPEATS, THREADS = 10, 256, 200, 5, 1
+"""Items of a list that is timed, users of a batch, users served one by one, turns, threads of torch on a CPU."""
