@@ -117,9 +117,7 @@ class SavedStudent:
                 f"{self.settings.store_dir} has no {', '.join(found.missing)} of these data and settings: give the "
                 "store that the student learnt from as --store_dir, or train them by hetcomp teachers"
             )
-        return form_ensemble(
-            self.config, self.settings, self.data, found.in_order(), self.train._dataset, self.valid
-        )
+        return form_ensemble(self.config, self.settings, self.data, found.in_order(), self.train._dataset, self.valid)
 
     def per_user(self, lists: Sequence[Tensor], metric: str, k: int) -> list[Any]:
         """A metric of every user of the test split, of several rankings alike, float64 [n] each.

@@ -18,8 +18,8 @@ _COLUMNS = {
     "users_per_second": ("users/s", "{:,.0f}", 1.0),
 }
 _NOTE = (
-    "One thread: the catalogue scored for one user, the first 50 taken; users/s in batches of 64. The ensemble is timed "
-    "as it would be served: every teacher scores the user, and their lists are merged. Students of one backbone and "
+    "One thread: the catalogue scored for one user, the first 50 taken; users/s in batches of 64. The ensemble is "
+    "timed as it would be served: every teacher scores the user, and their lists are merged. Students of one backbone and "
     "dimension cost the same, whatever taught them: their mean."
 )
 
