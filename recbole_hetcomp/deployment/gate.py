@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from recbole_hetcomp.deployment import REPEATS, THREADS, USERS, K
-from recbole_hetcomp.deployment.parity import TOLERANCE, parity_of
+from recbole_hetcomp.deployment.parity import parity_of
 from recbole_hetcomp.deployment.saved import SavedStudent
 from recbole_hetcomp.files import versions, write_json, write_text_whole
 from recbole_hetcomp.metrics.per_user import is_per_user
@@ -260,11 +260,19 @@ def _percentiles(times: Any) -> tuple[float, float]:
 
 def _parity(student: SavedStudent, export: Path, k: int) -> Finding:
     found = parity_of(student, export, min(k, student.data.n_items - 1))
+    lists = found.agreement
+    said = f"top {k}: {lists.same:,} of {lists.users:,} users the same, {lists.ties:,} but for ties, "
+    said += f"{lists.different:,} different" + ("" if found.seen_alike else "; other seen items are left out")
     return Finding(
         "parity of the export",
-        f"{found.identical:.2%} of {found.users:,} users' lists the same, largest gap {found.gap:.1e} of the scores' "
-        "spread",
-        f"no list differs by more than rounding ({TOLERANCE:g})",
+        said,
+        "no user's list differs beyond ties",
         found.holds,
-        {"identical": found.identical, "gap": found.gap, "users": found.users, "export_bytes": found.bytes},
+        {
+            "same": lists.same,
+            "ties": lists.ties,
+            "different": lists.different,
+            "seen_alike": found.seen_alike,
+            "bytes": found.bytes,
+        },
     )

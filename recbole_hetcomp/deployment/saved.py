@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,13 @@ from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.metrics.per_user import KeepingEvaluator, per_user_values
 from recbole_hetcomp.recbole_bridge.config import memory_for_scores, settings_for
 from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
-from recbole_hetcomp.recbole_bridge.quick_start import load_data_and_model
 from recbole_hetcomp.recbole_bridge.scoring import ranked_lists
+from recbole_hetcomp.serving.saved import SavedModel, saved_model
 from recbole_hetcomp.settings import HetCompSettings
 from recbole_hetcomp.student.model import DistilledStudent
+from recbole_hetcomp.teachers.found import find_teachers
 from recbole_hetcomp.teachers.imported_ranking import ListsTrainer
 from recbole_hetcomp.teachers.knowledge import FormedEnsemble, form_ensemble
-from recbole_hetcomp.teachers.planned import PlannedTeacher, planned_teachers
-from recbole_hetcomp.trajectories import Trajectory, TrajectoryStore
-
-_DEVICES = ("cpu", "cuda")  # on which a teacher may have been trained
 
 
 @dataclass(frozen=True)
@@ -34,21 +31,13 @@ class SavedStudent:
     """A student that a run saved.
 
     Attributes:
-        config: its Config.
+        saved: the model with its data, for evaluation: training items are no candidates.
         settings: its settings.
-        model: the student, in evaluation mode.
-        train: RecBole's training loader.
-        valid: its validation loader.
-        test: its test loader.
         data: the interactions.
     """
 
-    config: Config
+    saved: SavedModel
     settings: HetCompSettings
-    model: Any
-    train: Any
-    valid: Any
-    test: Any
     data: Interactions
 
     @staticmethod
@@ -63,16 +52,39 @@ class SavedStudent:
             FileNotFoundError: there is no such checkpoint, or its data set is gone.
             ValueError: it is no student.
         """
-        if not Path(checkpoint).is_file():
-            raise FileNotFoundError(f"{checkpoint} does not exist")
-        config, model, _, train, valid, test = load_data_and_model(str(checkpoint))
-        if not isinstance(model, DistilledStudent):
-            raise ValueError(f"{checkpoint} holds {config['model']}: a distilled student is needed, e.g. HetComp")
+        saved = saved_model(checkpoint, "training")
+        if not isinstance(saved.model, DistilledStudent):
+            raise ValueError(f"{checkpoint} holds {saved.config['model']}: a distilled student is needed, e.g. HetComp")
         if store_dir is not None:
-            config["store_dir"] = store_dir
-        model.eval()
+            saved.config["store_dir"] = store_dir
+        train, valid, _ = saved.loaders
         data = Interactions.from_datasets(train._dataset, valid._dataset)
-        return SavedStudent(config, settings_for(config, data.n_items - 1), model, train, valid, test, data)
+        return SavedStudent(saved, settings_for(saved.config, data.n_items - 1), data)
+
+    @property
+    def config(self) -> Config:
+        """Its Config."""
+        return self.saved.config
+
+    @property
+    def model(self) -> Any:
+        """The student, in evaluation mode."""
+        return self.saved.model
+
+    @property
+    def train(self) -> Any:
+        """RecBole's training loader."""
+        return self.saved.loaders[0]
+
+    @property
+    def valid(self) -> Any:
+        """RecBole's validation loader."""
+        return self.saved.loaders[1]
+
+    @property
+    def test(self) -> Any:
+        """RecBole's test loader."""
+        return self.saved.loaders[2]
 
     @property
     def backbone(self) -> Any:
@@ -137,48 +149,6 @@ class SavedStudent:
             (found,) = per_user_values(config, trainer.evaluator.struct, [metric]).values()
             values.append(found)
         return values
-
-
-@dataclass(frozen=True)
-class FoundTeachers:
-    """A run's teachers and those of their entries that the store has.
-
-    Attributes:
-        planned: the teachers.
-        trajectories: the entries, by the teacher's label.
-    """
-
-    planned: tuple[PlannedTeacher, ...]
-    trajectories: Mapping[str, Trajectory]
-
-    @property
-    def missing(self) -> list[str]:
-        """Teachers that the store does not have."""
-        return [one.label for one in self.planned if one.label not in self.trajectories]
-
-    def in_order(self) -> tuple[tuple[str, Trajectory], ...]:
-        """Name and trajectory of each that is there, in the order of the settings."""
-        return tuple(
-            (one.label, self.trajectories[one.label]) for one in self.planned if one.label in self.trajectories
-        )
-
-
-def find_teachers(config: Config, settings: HetCompSettings, data: Interactions) -> FoundTeachers:
-    """A run's teachers and what the store has of them, on whatever device they were trained.
-
-    Raises:
-        ValueError: a teacher from outside cannot be found.
-        CorruptTrajectoryError: an entry is damaged.
-    """
-    store, planned = TrajectoryStore(settings.store_dir), planned_teachers(config, settings)
-    found: dict[str, Trajectory] = {}
-    for one in planned:
-        for device in dict.fromkeys([one.identity["device"], *_DEVICES]):
-            entry = store.read(data.fingerprint, one.label, {**one.identity, "device": device})
-            if entry is not None:
-                found[one.label] = entry
-                break
-    return FoundTeachers(tuple(planned), found)
 
 
 def config_on(config: Config, device: torch.device) -> Config:

@@ -19,8 +19,8 @@ _COLUMNS = {
 }
 _NOTE = (
     "One thread: the catalogue scored for one user, the first 50 taken; users/s in batches of 64. The ensemble is "
-    "timed as it would be served: every teacher scores the user, and their lists are merged. Students of one backbone and "
-    "dimension cost the same, whatever taught them: their mean."
+    "timed as it would be served: every teacher scores the user, and their lists are merged. Students of one backbone "
+    "and dimension cost the same, whatever taught them: their mean."
 )
 
 
