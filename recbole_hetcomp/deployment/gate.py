@@ -10,13 +10,13 @@ from typing import Any
 import pandas as pd
 import torch
 
-from recbole_hetcomp.deployment import REPEATS, THREADS, USERS, K
+from recbole_hetcomp.deployment import THREADS, K
+from recbole_hetcomp.deployment.cost import Stopwatch
 from recbole_hetcomp.deployment.parity import parity_of
 from recbole_hetcomp.deployment.saved import SavedStudent
 from recbole_hetcomp.files import versions, write_json, write_text_whole
 from recbole_hetcomp.metrics.per_user import is_per_user
 from recbole_hetcomp.metrics.share import CONFIDENCE, Share, share_of_means
-from recbole_hetcomp.serving.costs import served_by, single_ms, stored_bytes
 
 ENDINGS = (".html", ".md", ".json")
 _NOTE = (
@@ -227,12 +227,9 @@ def _share(student: SavedStudent, demands: Demands, metric: str, cut: int) -> Fi
 
 
 def _costs(student: SavedStudent, demands: Demands) -> list[Finding]:
-    data, size = student.data, stored_bytes(student.backbone)
-    k = min(demands.k, data.n_items - 1)
-    order = torch.randperm(len(data.ranked_users), generator=torch.Generator().manual_seed(0))[:USERS]
-    users = data.ranked_users[order].repeat(REPEATS)
-    served = student.on(torch.device("cpu"))
-    p50, p95 = _percentiles(single_ms(served_by(served, data.n_items, data.observed, k), users, THREADS))
+    watch = Stopwatch(student.data, demands.k)
+    cost = watch.cost_of(student.on(torch.device("cpu")))
+    k, p50, p95, size = watch.length, cost.p50_ms, cost.p95_ms, int(cost.bytes)
     return [
         Finding(
             "latency of one user",
@@ -249,13 +246,6 @@ def _costs(student: SavedStudent, demands: Demands) -> list[Finding]:
             {"bytes": size},
         ),
     ]
-
-
-def _percentiles(times: Any) -> tuple[float, float]:
-    from recbole_hetcomp.serving.costs import Speed
-
-    speed = Speed(times, math.nan)
-    return speed.milliseconds(50), speed.milliseconds(95)
 
 
 def _parity(student: SavedStudent, export: Path, k: int) -> Finding:

@@ -149,7 +149,7 @@ def gather_knowledge(
     no_kd = pool.obtain(alone) if alone is not None else None
     return Knowledge(
         data=data,
-        run=f"{config['model']}-{run_key(config, data.fingerprint, [model.identity for model in models])}",
+        run=run_name(config, data, models),
         teachers=teachers if formed is None else formed.teachers,
         consensus=settings if formed is None else formed.consensus,
         ensemble=torch.empty(data.n_users, 0, dtype=torch.int32) if formed is None else formed.lists,
@@ -157,6 +157,17 @@ def gather_knowledge(
         validated=None if formed is None else formed.validated,
         fuse=taught_unobserved if formed is None else formed.fuse,
     )
+
+
+def run_name(config: Config, data: Interactions, models: Sequence[PlannedTeacher]) -> str:
+    """Short name of a run.
+
+    Args:
+        config: the run's Config.
+        data: the interactions.
+        models: its teachers, then the student alone where it is compared.
+    """
+    return f"{config['model']}-{run_key(config, data.fingerprint, [model.identity for model in models])}"
 
 
 @dataclass(frozen=True)
