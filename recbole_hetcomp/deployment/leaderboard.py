@@ -131,7 +131,7 @@ class _Builder:
         if stored.served is None:
             self.left_out.append(f"{entry.name} holds no lists for test time.")
             return
-        name = str(stored.info.get("model", entry.name.rpartition("-")[0]))
+        name = str(stored.settings.get("teacher", entry.name.rpartition("-")[0]))
         alone = name == ALONE
         shown = f"{stored.settings.get('model', name)} alone" if alone else name
         size = stored.settings.get("embedding_size")
