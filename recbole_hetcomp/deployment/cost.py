@@ -59,7 +59,8 @@ class Stopwatch:
         """How long single users take."""
         order = torch.randperm(len(self.data.ranked_users), generator=torch.Generator().manual_seed(0))[: self.users]
         users = self.data.ranked_users[order].repeat(self.repeats)
-        return Speed(single_ms(serve, users, THREADS), math.nan)
+        clock, processor = single_ms(serve, users, THREADS)
+        return Speed(clock, math.nan, processor)
 
     def cost(self, serve: Serve, size: float, timed: bool = True) -> Cost:
         """Bytes and times of something that serves lists."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -20,6 +22,7 @@ from recbole_hetcomp.teachers.found import FoundTeachers, find_teachers
 from recbole_hetcomp.teachers.planned import planned_teachers
 from recbole_hetcomp.teachers.recbole_teacher import stored_numbers
 
+RATIOS = ("parameters", "bytes", "p50_ms", "p95_ms", "processor_ms")
 BATCHES = 2
 """Batches that a turn serves."""
 UNTRAINED = (
@@ -42,6 +45,7 @@ class ProfiledModel:
         parameters: numbers that it has learnt.
         bytes: what it must keep to be used.
         speed: how fast it is.
+        alone: whether one thread of the CPU does all the work, so that its processor time is all of it.
     """
 
     name: str
@@ -50,6 +54,7 @@ class ProfiledModel:
     parameters: int
     bytes: int
     speed: Speed
+    alone: bool
 
     def row(self) -> dict[str, Any]:
         """A line of the table."""
@@ -61,6 +66,7 @@ class ProfiledModel:
             "bytes": self.bytes,
             "p50_ms": self.speed.milliseconds(50),
             "p95_ms": self.speed.milliseconds(95),
+            "processor_ms": float(np.median(self.speed.processor)) if self.alone else math.nan,
             "users_per_second": self.speed.per_second,
         }
 
@@ -80,7 +86,7 @@ class Profile:
     notes: tuple[str, ...]
 
     def table(self) -> pd.DataFrame:
-        """A row a model and device: name, role, device, parameters, bytes, p50_ms, p95_ms, users_per_second."""
+        """A row a model and device: as :meth:`ProfiledModel.row`."""
         return pd.DataFrame([model.row() for model in self.models])
 
     def of(self, role: str, device: str) -> ProfiledModel:
@@ -88,9 +94,9 @@ class Profile:
         return next(model for model in self.models if (model.role, model.device) == (role, device))
 
     def ratios(self, device: str) -> dict[str, float]:
-        """How many times as much the ensemble has and takes as the student: parameters, bytes, p50, p95, users."""
+        """How many times as much the ensemble has and takes as the student: parameters, bytes, times, users."""
         ensemble, student = self.of("ensemble", device).row(), self.of("student", device).row()
-        found = {name: ensemble[name] / student[name] for name in ("parameters", "bytes", "p50_ms", "p95_ms")}
+        found = {name: ensemble[name] / student[name] for name in RATIOS}
         return {**found, "users_per_second": student["users_per_second"] / ensemble["users_per_second"]}
 
     def in_words(self) -> list[str]:
@@ -98,10 +104,13 @@ class Profile:
         said = []
         for device in dict.fromkeys(model.device for model in self.models):
             ratio = self.ratios(device)
+            less = ratio["processor_ms"]
+            processor = "" if math.isnan(less) else f" for {less:,.1f} times less processor time"
+            many = ratio["users_per_second"]
             said.append(
                 f"On {device} the student has {ratio['parameters']:,.1f} times fewer parameters than the ensemble, "
                 f"answers one user {ratio['p50_ms']:,.1f} times as fast (median; {ratio['p95_ms']:,.1f} times at the "
-                f"95th percentile), and serves {ratio['users_per_second']:,.1f} times as many users a second."
+                f"95th percentile){processor}, and serves {many:,.1f} times as many users a second."
             )
         return [*said, *self.notes]
 
@@ -115,8 +124,8 @@ class Profile:
         devices = dict.fromkeys(table["device"])
         content = {
             **self.about,
-            "rows": table.to_dict(orient="records"),
-            "ensemble_to_student": {device: self.ratios(device) for device in devices},
+            "rows": [_known(row) for row in table.to_dict(orient="records")],
+            "ensemble_to_student": {device: _known(self.ratios(device)) for device in devices},
             "notes": list(self.notes),
             "versions": versions(),
         }
@@ -154,6 +163,11 @@ def profile(
     return profile_saved(SavedStudent.load(checkpoint, store_dir), k, batch, users, repeats, threads)
 
 
+def _known(values: dict[str, Any]) -> dict[str, Any]:
+    """Values less those that are not known: JSON has no NaN."""
+    return {name: value for name, value in values.items() if value == value}
+
+
 def check_timing(**given: int) -> None:
     """Refuse numbers below 1.
 
@@ -182,7 +196,8 @@ def profile_saved(
     for device in _devices():
         rows = _models_on(student, found, consensus, k, device)
         timed = speeds([row[-1] for row in rows], sample[:users], sample[: BATCHES * batch], batch, repeats, threads)
-        models += [ProfiledModel(*row[:2], device.type, *row[2:4], speed) for row, speed in zip(rows, timed)]
+        alone = threads == 1 and device.type == "cpu"
+        models += [ProfiledModel(*row[:2], device.type, *row[2:4], speed, alone) for row, speed in zip(rows, timed)]
     about = {
         "dataset": student.config["dataset"],
         "model": student.config["model"],

@@ -30,15 +30,18 @@ class Speed:
     Attributes:
         single: milliseconds for one user, each call's, float64 [n].
         per_second: users a second in batches.
+        processor: milliseconds of the processor for one user, each call's, float64 [n]; other work on the machine does
+            not count in them. It is all the work where one thread does it, on the CPU.
     """
 
     single: np.ndarray
     per_second: float
+    processor: np.ndarray
 
     def milliseconds(self, percentile: float) -> float:
         """A percentile of the milliseconds for one user.
 
-        >>> Speed(np.array([1.0, 2.0, 3.0]), 0.0).milliseconds(50)
+        >>> Speed(np.array([1.0, 2.0, 3.0]), 0.0, np.array([1.0])).milliseconds(50)
         2.0
         """
         return float(np.percentile(self.single, percentile))
@@ -69,22 +72,26 @@ def threads_of(count: int) -> Iterator[None]:
 
 
 @torch.no_grad()
-def single_ms(serve: Serve, users: Tensor, threads: int = 1) -> np.ndarray:
-    """Milliseconds of each of some users, served one by one after :data:`WARM_UP` calls, float64 [n].
+def single_ms(serve: Serve, users: Tensor, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Milliseconds of each of some users, served one by one after :data:`WARM_UP` calls.
 
     Args:
         serve: what is timed; its lists are brought to the CPU, so that a GPU has finished.
         users: int64 [n].
         threads: of torch.
+
+    Returns:
+        By the clock, and by the calling thread's processor, float64 [n] each.
     """
     times = []
     with threads_of(threads):
         for number in range(WARM_UP + len(users)):
             user = users[(number - WARM_UP) % len(users)][None]
-            started = time.perf_counter()
+            before = time.perf_counter(), time.thread_time()
             serve(user).cpu()
-            times.append(time.perf_counter() - started)
-    return 1000 * np.array(times[WARM_UP:])
+            times.append((time.perf_counter() - before[0], time.thread_time() - before[1]))
+    clock, processor = 1000 * np.array(times[WARM_UP:]).T
+    return clock, processor
 
 
 @torch.no_grad()
@@ -119,11 +126,16 @@ def speeds(
         threads: of torch.
     """
     turns = [
-        [(single_ms(serve, single, threads), users_per_second(serve, batches, batch, threads)) for serve in served]
+        [(*single_ms(serve, single, threads), users_per_second(serve, batches, batch, threads)) for serve in served]
         for _ in range(repeats)
     ]
     return [
-        Speed(np.concatenate([one[0] for one in own]), float(np.median([one[1] for one in own]))) for own in zip(*turns)
+        Speed(
+            np.concatenate([clock for clock, _, _ in own]),
+            float(np.median([per_second for _, _, per_second in own])),
+            np.concatenate([processor for _, processor, _ in own]),
+        )
+        for own in zip(*turns)
     ]
 
 

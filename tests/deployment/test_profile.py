@@ -27,19 +27,27 @@ def test_a_row_for_each_teacher_the_ensemble_and_the_student(found, finished_run
     assert (table["parameters"] == results.loc[table.index, "parameters"]).all()
     assert table.loc["HetComp", "bytes"] == 4 * table.loc["HetComp", "parameters"]
     assert table.loc["TeacherEnsemble", "bytes"] == table.loc[["BPR", "EASE"], "bytes"].sum()
-    assert (table[["p50_ms", "users_per_second"]] > 0).all(axis=None)
+    assert (table[["p50_ms", "processor_ms", "users_per_second"]] > 0).all(axis=None)
     assert (table["p95_ms"] >= table["p50_ms"]).all()
     assert len(found.of("student", "cpu").speed.single) == 2 * 20
 
 
 def test_ratios_are_the_ensembles_over_the_students(found):
     table, ratio = found.table().query("device == 'cpu'").set_index("role"), found.ratios("cpu")
-    for name in ("parameters", "bytes", "p50_ms", "p95_ms"):
+    for name in ("parameters", "bytes", "p50_ms", "p95_ms", "processor_ms"):
         assert ratio[name] == pytest.approx(table.loc["ensemble", name] / table.loc["student", name])
     said = found.in_words()
     assert f"{ratio['parameters']:,.1f} times fewer parameters" in said[0]
     assert any("no time depends on weights" in line for line in said)
     assert not any("no BPR" in line for line in said)
+
+
+def test_of_several_threads_one_tells_no_processor_time(finished_run, tmp_path):
+    found = profile(finished_run.checkpoint, users=2, batch=8, repeats=1, threads=2)
+    assert found.table()["processor_ms"].isna().all()
+    assert "processor" not in found.in_words()[0]
+    found.write(tmp_path)
+    assert "processor_ms" not in read_json(tmp_path / "profile.json")["ensemble_to_student"]["cpu"]
 
 
 def test_without_the_store_it_says_that_teachers_count_alike(finished_run, tmp_path):
