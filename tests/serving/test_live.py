@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from recbole_hetcomp.deployment.saved import SavedStudent
+from recbole_hetcomp.deployment.saved import SavedStudent, config_on
 from recbole_hetcomp.recbole_bridge.config import memory_for_scores
 from recbole_hetcomp.recbole_bridge.scoring import ranked_lists
 from recbole_hetcomp.serving.costs import Speed, single_ms, speeds, users_per_second
@@ -73,8 +74,6 @@ def test_a_teacher_of_weight_0_is_not_asked(teachers):
 
 def test_a_teacher_from_outside_is_a_look_up(student):
     (planned, *_), found = find_teachers(student.config, student.settings, student.data).planned, None
-    from dataclasses import replace
-
     outside = replace(planned, label="import:llm", outside=object())
     with pytest.raises(ValueError, match="import:llm' is known by its lists alone"):
         live_teacher(outside, found, student.train, student.data.n_items, student.data.observed)
@@ -86,13 +85,17 @@ def test_a_teacher_from_outside_is_a_look_up(student):
     assert looked_up.bytes == trajectory.unobserved[-1].numel() * trajectory.unobserved.element_size()
 
 
-def test_the_same_student_on_its_own_device(student):
-    served = student.on(torch.device("cpu"))
+def test_a_student_and_teachers_of_another_device(student):
+    """As if all had been trained on a GPU: the student is built anew here, and the entries are found all the same."""
+    elsewhere = replace(student, saved=replace(student.saved, config=config_on(student.config, torch.device("cuda"))))
+    served = elsewhere.on(torch.device("cpu"))
+    assert served is not student.backbone
+    assert student.on(torch.device(student.config["device"])) is student.backbone
     users, data = student.data.users[:9], student.data
     budget = memory_for_scores(student.config)
-    assert served is student.backbone or torch.device(student.config["device"]).type != "cpu"
     lists = [ranked_lists(one, users, data.n_items, data.observed, 10, budget) for one in (served, student.backbone)]
     assert torch.equal(*lists)
+    assert not find_teachers(elsewhere.config, elsewhere.settings, data).missing
 
 
 def test_times_are_those_of_single_calls_after_the_warm_up():
