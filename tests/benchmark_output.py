@@ -126,6 +126,8 @@ def _row(random: np.random.Generator, identity: dict[str, Any], values: dict[str
         "bytes": 4 * size,
         "train_seconds": 20 + size / 20_000 + 5 * abs(random.normal()),
         "latency_ms": 0.4 + size / 2e6,
+        "latency_p95_ms": 0.6 + size / 2e6,
+        "users_per_second": 1e9 / (1e4 + size),
         "epochs": 120,
         "averagepopularity@50": popular,
         "popularitylift@50": popular / 12.5 - 1,

@@ -40,6 +40,7 @@ LAYERS = (
     "serving",
     "tune",
     "comparison",
+    "deployment",
     "cli",
 )
 

@@ -14,6 +14,7 @@ import shutil
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 import torch
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
-from recbole.utils import ModelType, get_model, get_trainer, init_seed
+from recbole.utils import get_model, get_trainer, init_seed
 from safetensors.torch import save_file
 
 import recbole_hetcomp  # noqa: F401 (registers the plugin)
@@ -36,13 +37,7 @@ from recbole_hetcomp.comparison.folder import (
     record_error,
 )
 from recbole_hetcomp.comparison.grid import Cell
-from recbole_hetcomp.comparison.measure import (
-    beyond,
-    latency_ms,
-    per_user_table,
-    served_lists,
-    stored_bytes,
-)
+from recbole_hetcomp.comparison.measure import SERVED, beyond, per_user_table, served_lists, speed_of
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.files import find_json, read_json, sha256_of, write_json, write_whole
 from recbole_hetcomp.metrics.lists import evaluating_lists
@@ -50,11 +45,12 @@ from recbole_hetcomp.metrics.per_user import KeepingEvaluator, per_user_values
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
 from recbole_hetcomp.recbole_bridge.config import settings_for
 from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
-from recbole_hetcomp.recbole_bridge.own_data import made_model
+from recbole_hetcomp.serving.costs import served_by, stored_bytes
+from recbole_hetcomp.serving.live import live_teacher, served_by_all, untrained_model
 from recbole_hetcomp.student.trainer import DistillingTrainer
 from recbole_hetcomp.teachers.ensemble import TeacherEnsembleTrainer
-from recbole_hetcomp.teachers.knowledge import gather_knowledge
-from recbole_hetcomp.teachers.planned import planned_teachers
+from recbole_hetcomp.teachers.knowledge import Knowledge, gather_knowledge
+from recbole_hetcomp.teachers.planned import PlannedTeacher, planned_teachers
 from recbole_hetcomp.teachers.recbole_teacher import stored_numbers
 
 
@@ -97,6 +93,7 @@ class RunningCell:
         if self.cell.role == "ensemble":
             valid = trainer.evaluate_lists(knowledge.validated_ensemble, self.valid)
             self._test_lists(trainer, knowledge.ensemble)
+            self._ensemble_cost(knowledge, planned_teachers(self.config, settings))
         else:
             (_, teacher), (planned,) = knowledge.teachers[0], planned_teachers(self.config, settings)
             assert teacher.served is not None
@@ -110,16 +107,20 @@ class RunningCell:
             )
             self._test_lists(trainer, teacher.served)
             if planned.outside is None:  # what another kind of teacher costs to serve is not known here
-                self._cost(self._untrained(planned.config))
+                self._cost(untrained_model(planned.config, self.train))
         self._valid(valid)
 
-    def _untrained(self, config: Config) -> Any:
-        """A model of a teacher's size: the store keeps lists, and what a model costs to serve is not in its weights."""
-        model, _ = made_model(config, self.train._dataset)
-        if model.type == ModelType.TRADITIONAL:  # its size is in what it has fitted
-            for batch in self.train:
-                model.calculate_loss(batch.to(self.config["device"]))
-        return model
+    def _ensemble_cost(self, knowledge: Knowledge, planned: Sequence[PlannedTeacher]) -> None:
+        """Bytes and speed of the ensemble as it would be served: every teacher scored, their lists merged."""
+        evaluated = EvaluatedUsers.of(self.test)
+        trajectories, history = dict(knowledge.teachers), evaluated.history.items
+        teachers = [
+            live_teacher(one, trajectories[one.label], self.train, evaluated.n_items, history)
+            for one in planned
+            if one.label in trajectories
+        ]
+        self.row["bytes"] = sum(teacher.bytes for teacher in teachers)
+        self.row.update(speed_of(served_by_all(teachers, knowledge.consensus, SERVED), evaluated))
 
     def _test_lists(self, trainer: Any, lists: torch.Tensor) -> None:
         trainer.evaluator = KeepingEvaluator(trainer.evaluator)
@@ -169,8 +170,11 @@ class RunningCell:
         self.row.update(beyond(lists, users, data, max(self.config["topk"])))
 
     def _cost(self, model: Any) -> None:
+        evaluated = EvaluatedUsers.of(self.test)
+        model.eval()
         self.row["bytes"] = stored_bytes(model)
-        self.row["latency_ms"] = latency_ms(model, EvaluatedUsers.of(self.test))
+        length = min(SERVED, evaluated.n_items - 1)
+        self.row.update(speed_of(served_by(model, evaluated.n_items, evaluated.history.items, length), evaluated))
 
 
 class _EpochClock:

@@ -99,7 +99,7 @@ def runs_table(grid: Grid, finished: list[FinishedCell], before: pd.DataFrame | 
         used = {name: one.result[name] for name in ("peak_rss_mib", "cpu_seconds")}
         row = {**one.identity, **one.result["row"], **used}
         if one.cell.role == "ensemble":
-            row.update(_summed(finished, one.cell.split_seed))
+            row = {**_summed(finished, one.cell.split_seed), **row}  # what was measured of all together counts
         if one.cell.split_seed in ensembles:
             ensemble = ensembles[one.cell.split_seed]
             earlier = known.get(one.cell.key, {}) if ensemble.cell.key in known else {}

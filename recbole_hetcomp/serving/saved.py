@@ -98,10 +98,21 @@ def saved_model(checkpoint: str | Path, seen: str = SEEN[0]) -> SavedModel:
         )
     model.eval()
     train = loaders[0]._dataset
-    user, item, n_users = train.uid_field, train.iid_field, train.user_num
-    training = Ragged.from_pairs(train.inter_feat[user], train.inter_feat[item], n_users)
-    had = training if seen == "training" else Ragged.from_pairs(_ids(dataset, user), _ids(dataset, item), n_users)
+    training = items_seen(dataset, train, "training")
+    had = training if seen == "training" else items_seen(dataset, train, seen)
     return SavedModel(config, model, dataset, (loaders[0], loaders[1], loaders[2]), had, training)
+
+
+def items_seen(dataset: Any, train: Any, seen: str) -> Ragged:
+    """Each user's items that are no candidates.
+
+    Args:
+        dataset: the whole data set.
+        train: its training split.
+        seen: ``all`` or ``training``.
+    """
+    part = train if seen == "training" else dataset
+    return Ragged.from_pairs(_ids(part, train.uid_field), _ids(part, train.iid_field), train.user_num)
 
 
 def _ids(dataset: Any, field: str) -> Tensor:

@@ -43,6 +43,7 @@ class TargetData:
         data: the interactions.
         users: its user ids.
         items: its item ids.
+        loaders: RecBole's of training, validation and test.
     """
 
     config: Config
@@ -52,6 +53,7 @@ class TargetData:
     data: Interactions
     users: Ids
     items: Ids
+    loaders: tuple[Any, ...] = ()
 
     @staticmethod
     def load(dataset: str, config_files: Sequence[str] = (), settings: Mapping[str, Any] | None = None) -> TargetData:
@@ -59,8 +61,8 @@ class TargetData:
         aside: dict[str, Any] = {"teachers": ["EASE"], "teacher_config": {}, "teacher_weights": None}
         config = build_config("TeacherEnsemble", dataset, config_files, {**(settings or {}), **aside})
         init_seed(config["seed"], config["reproducibility"])
-        train_data, valid_data, _ = data_preparation(config, create_dataset(config))
-        train = train_data._dataset
+        loaders = data_preparation(config, create_dataset(config))
+        train, valid_data = loaders[0]._dataset, loaders[1]
         return TargetData(
             config,
             run_settings(config),
@@ -69,6 +71,7 @@ class TargetData:
             Interactions.from_datasets(train, valid_data._dataset),
             Ids(train.field2id_token[train.uid_field]),
             Ids(train.field2id_token[train.iid_field]),
+            (loaders[0], loaders[1], loaders[2]),
         )
 
 

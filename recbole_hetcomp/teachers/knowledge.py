@@ -25,7 +25,12 @@ from recbole_hetcomp.teachers.fitting import fit_weights
 from recbole_hetcomp.teachers.fusion import Fuse, ensemble_lists, fuse_of
 from recbole_hetcomp.teachers.imported_ranking import ListsTrainer
 from recbole_hetcomp.teachers.learned_fusion import check_learnable
-from recbole_hetcomp.teachers.planned import PlannedTeacher, planned_student_alone, planned_teachers
+from recbole_hetcomp.teachers.planned import (
+    PlannedTeacher,
+    planned_student_alone,
+    planned_teachers,
+    served_length,
+)
 from recbole_hetcomp.teachers.pool import TeacherPool
 from recbole_hetcomp.trajectories import MappedTensors, Trajectory, TrajectoryStore, item_dtype, rank_dtype
 
@@ -142,36 +147,87 @@ def gather_knowledge(
         tensorboard_dir=tensorboard_dir,
     )
     teachers = tuple((teacher.label, pool.obtain(teacher)) for teacher in planned)
-    consensus: Consensus = settings
-    validated, fuse, ensemble = None, taught_unobserved, torch.empty(data.n_users, 0, dtype=torch.int32)
+    formed = None
     if teachers:
-        panel = Panel(config, settings, data, teachers, train_data._dataset, valid_data)
-        if settings.leave_out_harmful:
-            panel = panel.without_harmful()
-        if settings.fit_weights and len(panel.teachers) > 1:
-            fitted = fit_weights(panel)
-            panel, validated = panel.weighed(fitted.weights), fitted.validated
         scores = {name: trajectory.scores[-1] for name, trajectory in teachers}
         _report_far_below(config["valid_metric"], scores, bool(config["valid_metric_bigger"]))
-        teachers, consensus = panel.teachers_and_consensus
-        _report_weights([name for name, _ in teachers], consensus)
-        trajectories, budget = [trajectory for _, trajectory in teachers], settings.block_elements
-        fuse = fuse_of(data, trajectories, consensus, valid_data, config["seed"], budget)
-        how = data, trajectories, consensus, planned[0].served_length, budget
-        ensemble = ensemble_lists(*how, fuse)
-        if fuse is not taught_unobserved:
-            _report_learned(config, train_data._dataset, valid_data, ensemble, ensemble_lists(*how))
+        formed = form_ensemble(config, settings, data, teachers, train_data._dataset, valid_data)
+        _report_weights([name for name, _ in formed.teachers], formed.consensus)
     no_kd = pool.obtain(alone) if alone is not None else None
     return Knowledge(
         data=data,
-        run=f"{config['model']}-{run_key(config, data.fingerprint, [model.identity for model in models])}",
-        teachers=teachers,
-        consensus=consensus,
-        ensemble=ensemble,
+        run=run_name(config, data, models),
+        teachers=teachers if formed is None else formed.teachers,
+        consensus=settings if formed is None else formed.consensus,
+        ensemble=torch.empty(data.n_users, 0, dtype=torch.int32) if formed is None else formed.lists,
         no_kd=no_kd,
-        validated=validated,
-        fuse=fuse,
+        validated=None if formed is None else formed.validated,
+        fuse=taught_unobserved if formed is None else formed.fuse,
     )
+
+
+def run_name(config: Config, data: Interactions, models: Sequence[PlannedTeacher]) -> str:
+    """Short name of a run.
+
+    Args:
+        config: the run's Config.
+        data: the interactions.
+        models: its teachers, then the student alone where it is compared.
+    """
+    return f"{config['model']}-{run_key(config, data.fingerprint, [model.identity for model in models])}"
+
+
+@dataclass(frozen=True)
+class FormedEnsemble:
+    """Teachers that have become one.
+
+    Attributes:
+        teachers: name and trajectory of each that is in it.
+        consensus: how their lists become one, their weights decided.
+        lists: of the final snapshots, int32 [U, L].
+        validated: as of :class:`Knowledge`.
+        fuse: likewise.
+    """
+
+    teachers: tuple[tuple[str, Trajectory], ...]
+    consensus: Consensus
+    lists: Tensor
+    validated: Tensor | None
+    fuse: Fuse
+
+
+def form_ensemble(
+    config: Config,
+    settings: HetCompSettings,
+    data: Interactions,
+    teachers: Sequence[tuple[str, Trajectory]],
+    train: Any,
+    valid_data: Any,
+) -> FormedEnsemble:
+    """A run's ensemble of teachers that are there: harmful ones left out and weights fitted where settings say so.
+
+    Args:
+        config: the run's Config.
+        settings: the run's settings.
+        data: the interactions.
+        teachers: name and trajectory of each, in the order of the settings.
+        train: RecBole's training Dataset.
+        valid_data: RecBole's validation loader.
+    """
+    panel, validated = Panel(config, settings, data, teachers, train, valid_data), None
+    if settings.leave_out_harmful:
+        panel = panel.without_harmful()
+    if settings.fit_weights and len(panel.teachers) > 1:
+        fitted = fit_weights(panel)
+        panel, validated = panel.weighed(fitted.weights), fitted.validated
+    kept, consensus = panel.teachers_and_consensus
+    trajectories, budget = [trajectory for _, trajectory in kept], settings.block_elements
+    fuse = fuse_of(data, trajectories, consensus, valid_data, config["seed"], budget)
+    how = data, trajectories, consensus, served_length(config), budget
+    lists = ensemble_lists(*how, fuse)
+    if fuse is not taught_unobserved:
+        _report_learned(config, train, valid_data, lists, ensemble_lists(*how))
+    return FormedEnsemble(kept, consensus, lists, validated, fuse)
 
 
 def _report_far_below(metric: str, scores: Mapping[str, float], bigger: bool) -> None:

@@ -123,6 +123,11 @@ def _check_parts(split: Mapping[str, Any]) -> None:
         raise ValueError(f"eval_args.split.LS={split['LS']!r} is not allowed: valid_and_test; both parts are needed")
 
 
+def served_length(config: Config) -> int:
+    """S, length of the lists for test time that are kept of each model."""
+    return max(SERVED_LENGTH, *config["topk"])
+
+
 def planned_teachers(config: Config, settings: HetCompSettings) -> list[PlannedTeacher]:
     """The run's teachers. Builds every Config, so that bad settings show before any training.
 
@@ -159,7 +164,7 @@ def _planned(
         snapshots=settings.snapshots if warm is None else needed_snapshots(settings),
         spacing=settings.snapshot_spacing,
         length=settings.K_prime,
-        served_length=max(SERVED_LENGTH, *config["topk"]),
+        served_length=served_length(config),
         outside=outside.get(name),
         start=warm,
         from_scratch="" if isinstance(start, TeacherStart) else start,
@@ -176,5 +181,5 @@ def planned_student_alone(config: Config, settings: HetCompSettings) -> PlannedT
         snapshots=1,
         spacing="even",
         length=1,
-        served_length=max(SERVED_LENGTH, *config["topk"]),
+        served_length=served_length(config),
     )

@@ -20,7 +20,8 @@ def test_every_command_has_help(capsys, name):
     assert cli.main([name, "--help"]) == 0
     page = capsys.readouterr().out
     assert f"Usage: hetcomp {name}" in page
-    assert ("--name=value" in page) == (name in ("run", "teachers", "import-teacher", "export-rankings", "tune"))
+    takes = ("run", "teachers", "import-teacher", "export-rankings", "tune", "leaderboard", "select")
+    assert ("--name=value" in page) == (name in takes)
 
 
 def test_tune_has_help(capsys):

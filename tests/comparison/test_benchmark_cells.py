@@ -14,10 +14,10 @@ from recbole.trainer import Trainer
 from recbole_hetcomp.comparison.cells import RunningCell, main
 from recbole_hetcomp.comparison.folder import CELL, ERROR, PER_USER, CellSetup
 from recbole_hetcomp.comparison.grid import Cell
-from recbole_hetcomp.comparison.measure import stored_bytes
 from recbole_hetcomp.files import read_json, write_json
 from recbole_hetcomp.metrics.per_user import is_per_user
 from recbole_hetcomp.recbole_bridge.property_files import read_properties
+from recbole_hetcomp.serving.costs import stored_bytes
 
 SETTINGS = {
     **read_properties("overall"), "metrics": ["Recall", "NDCG", "Hit", "Precision", "MRR", "MAP"],

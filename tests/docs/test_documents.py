@@ -24,7 +24,9 @@ PYTHON = list(blocks("python"))
 README_WORDS = 700
 LONGEST = 120
 # commands that take any setting as --name=value
-SETTINGS_FOLLOW = ("run", "teachers", "import-teacher", "export-rankings", "tune", "run_recbole")
+SETTINGS_FOLLOW = (
+    "run", "teachers", "import-teacher", "export-rankings", "tune", "leaderboard", "select", "run_recbole"
+)  # fmt: skip
 OF_TEACHERS = ("train", "contribution", "list", "show", "verify", "remove", "export")  # the first where none is named
 
 

@@ -5,8 +5,8 @@ file                   what
 =====================  ==============================================================================================
 ``runs.parquet``       a row a run: ``method``, ``role``, ``dataset``, ``backbone``, ``dimension``, ``seed``, metrics
 (or ``runs.csv``)      under RecBole's names (``recall@50``; validation as ``valid_recall@50``), ``parameters``,
-                       ``bytes``, ``train_seconds``, ``latency_ms``, ``epochs``, measures of ``beyond``, and
-                       ``settings`` as JSON
+                       ``bytes``, ``train_seconds``, ``latency_ms``, ``epochs``, measures of ``beyond``,
+                       ``latency_p95_ms``, ``users_per_second``, and ``settings`` as JSON
 ``per_user.parquet``   a row a run and user: the same six columns, ``user``, the test metrics
 ``curves.parquet``     a row a run and epoch: the same six or five, ``epoch``, ``valid``, ``loss``, ``discrepancy``,
                        ``share_last``

@@ -66,7 +66,8 @@ def reference_table(results: Results, dataset: str) -> Table | None:
         ]
     )
     note = (
-        "Test split; mean ± s.d. over seeds. Bold: best, underlined: second. The ensemble costs what its teachers do."
+        "Test split; mean ± s.d. over seeds. Bold: best, underlined: second. The ensemble costs what its teachers do; "
+        "where its speed was measured, all are scored and merged."
     )
     note += _IMPROVING_NOTE if cells["seeds"].str.contains("↗").any() else ""
     marks = _ranked([own for _, own in groups], cells, results.metrics)

@@ -17,6 +17,7 @@ from recbole_hetcomp.comparison.report.pairs import (
     compare,
     conditions,
 )
+from recbole_hetcomp.comparison.report.serving import serving_table
 from recbole_hetcomp.files import versions
 from recbole_hetcomp.recbole_bridge.identity import place_keys
 from recbole_hetcomp.results.document import Block, Points, Section, Table, write_document
@@ -76,6 +77,9 @@ def _dataset(
     sections = [Section(dataset, _there(blocks))]
     for condition in here:
         sections.append(_condition(results, condition, compared[condition], metric, main, resamples))
+    serving = serving_table(results, dataset)
+    if serving is not None:
+        sections.append(Section(f"{dataset}: serving", [serving], level=3))
     beyond = tables.beyond_table(results, dataset)
     if beyond is not None:
         sections.append(Section(f"{dataset}: beyond accuracy", [beyond], level=3))

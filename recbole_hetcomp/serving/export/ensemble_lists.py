@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,9 +13,8 @@ from recbole_hetcomp.data.membership import Membership
 from recbole_hetcomp.recbole_bridge.config import settings_for
 from recbole_hetcomp.serving.saved import SavedModel
 from recbole_hetcomp.student.model import DistilledStudent
-from recbole_hetcomp.teachers.knowledge import gather_knowledge
-from recbole_hetcomp.teachers.planned import planned_teachers
-from recbole_hetcomp.trajectories import TrajectoryStore
+from recbole_hetcomp.teachers.found import find_teachers
+from recbole_hetcomp.teachers.knowledge import form_ensemble
 
 
 def ensemble_of(saved: SavedModel, length: int) -> NDArray[np.int32]:
@@ -36,13 +33,14 @@ def ensemble_of(saved: SavedModel, length: int) -> NDArray[np.int32]:
     train, valid, _ = saved.loaders
     settings = settings_for(saved.config, saved.n_items - 1)
     data = Interactions.from_datasets(train._dataset, valid._dataset)
-    store = TrajectoryStore(Path(settings.store_dir))
-    for teacher in planned_teachers(saved.config, settings):
-        if not store.path(data.fingerprint, teacher.label, teacher.identity).exists():
-            raise FileNotFoundError(
-                f"teacher {teacher.label} is not in store {settings.store_dir} any more: run the student's command "
-                "again, or export without the ensemble"
-            )
-    lists = gather_knowledge(saved.config, settings, train, valid, with_no_kd=False).ensemble
+    found = find_teachers(saved.config, settings, data)
+    if found.missing:
+        raise FileNotFoundError(
+            f"teacher {found.missing[0]} is not in store {settings.store_dir} any more: run the student's command "
+            "again, or export without the ensemble"
+        )
+    if not found.planned:
+        raise ValueError(f"{saved.config['model']} learned from no teachers")
+    lists = form_ensemble(saved.config, settings, data, found.in_order(), train._dataset, valid).lists
     lists = without(lists, Membership.of(saved.seen).holds(torch.arange(saved.n_users), lists))[1:, :length]
     return torch.where(lists == PAD, PAD, lists - 1).to(torch.int32).numpy()
