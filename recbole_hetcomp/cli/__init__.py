@@ -28,6 +28,7 @@ COMMANDS = {
     "export-rankings": "write any teacher, ensemble or student as a table",
     "recommend": "write the best items of users, of a saved model",
     "export": "write a student as vectors, ONNX and FAISS, each compared with the model for all users",
+    "serve": "serve an exported student over HTTP, with a page to look at its lists",
     "tune": "search hyperparameters with Ray Tune, on one machine or a cluster",
     "models": "list the models that may teach or be taught",
     "store": "check every file of the trajectory store, and repair it",
