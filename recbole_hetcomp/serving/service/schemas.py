@@ -24,7 +24,13 @@ _USERS_SCHEMA: dict[str, Any] = {
 }
 
 
+def _whole(value: Any) -> Any:
+    """JSON knows no difference between 5 and 5.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _as_text(value: Any) -> Any:
+    value = _whole(value)
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
@@ -39,7 +45,7 @@ Users = Annotated[
     BeforeValidator(_as_list),
     WithJsonSchema(_USERS_SCHEMA),
 ]
-ListLength = Annotated[int, Field(strict=True, ge=1, le=MAX_K, description="Items of a list.")]
+ListLength = Annotated[int, Field(strict=True, ge=1, le=MAX_K, description="Items of a list."), BeforeValidator(_whole)]
 
 
 class _Request(BaseModel):
