@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from recbole_hetcomp.serving.exported import ENSEMBLE, ITEMS, MANIFEST, SCHEMA, SEEN_ITEMS, USERS, VECTORS
 from safetensors.numpy import save_file
 
 from recbole_hetcomp.files import sha256_of, write_json
+from recbole_hetcomp.serving.exported import ENSEMBLE, ITEMS, MANIFEST, SCHEMA, SEEN_ITEMS, USERS, VECTORS
 
 
 def write_export(

@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from recbole_hetcomp.cli import options
-from recbole_hetcomp.cli.errors import checking
-from recbole_hetcomp.signals import interrupted_status
+from recbole_hetcomp.cli.errors import DONE, checking
 
 
 @options.command("serve", epilog="Endpoints, reloading, containers: docs/serve.md.")
@@ -36,5 +35,5 @@ def serve(folder: Path, host: str, port: int, token: str | None, workers: int) -
 
         check_address(host, token)
         run = server(folder, host, port, token, workers)
-    run()
-    return interrupted_status()
+    run()  # until a signal; a service that ends when it is told to has done what it should
+    return DONE

@@ -12,7 +12,7 @@ from recbole_hetcomp.serving.service.reload import Served, Watched
 from recbole_hetcomp.serving.service.schemas import RecommendRequest, SimilarRequest
 
 Answer = dict[str, Any]
-_TOLD = ("schema", "created", "model", "data", "metrics", "parity", "versions")  # of a manifest, in /health
+_TOLD = {"model": ("name", "backbone", "teachers"), "data": ("name",)}  # of a manifest: what everybody may know
 
 
 def recommendations(ranker: Ranker, asked: RecommendRequest) -> Answer:
@@ -87,7 +87,11 @@ def health(watched: Watched) -> Answer:
             "dimensions": ranker.dimensions,
             "titles": ranker.titles is not None,
             "ensemble": ranker.ensemble is not None,
-            **{name: ranker.manifest[name] for name in _TOLD if name in ranker.manifest},
+            **{name: ranker.manifest.get(name) for name in ("schema", "created")},
+            **{
+                part: {name: ranker.manifest[part][name] for name in names if name in ranker.manifest.get(part, {})}
+                for part, names in _TOLD.items()
+            },
         },
         "loaded": served.since.isoformat(timespec="seconds"),
         "reloads": watched.reloads,

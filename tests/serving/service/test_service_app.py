@@ -10,8 +10,8 @@ from export_folders import random_export, small_export
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from recbole_hetcomp.serving.exported import read
 
+from recbole_hetcomp.serving.exported import read
 from recbole_hetcomp.serving.service import schemas
 from recbole_hetcomp.serving.service.app import create_app
 from recbole_hetcomp.serving.service.ranking import Ranker
@@ -166,7 +166,7 @@ def test_the_page_fetches_nothing_from_elsewhere(client):
 @given(
     users=st.lists(st.integers(0, 70), min_size=1, max_size=5), k=st.integers(1, 30), out=st.sets(st.integers(0, 210))
 )
-def test_any_allowed_request_gets_the_rankers_lists(users, k, out, served_at_random):
+def test_any_allowed_request_gets_the_rankers_lists(served_at_random, users, k, out):
     client, ranker = served_at_random
     asked = {"users": [f"u{user}" for user in users], "k": k, "exclude": [f"i{item}" for item in out]}
     answer = client.post("/recommend", json=asked)
@@ -195,9 +195,12 @@ def guarded(folder):
     return TestClient(create_app(folder, TOKEN))
 
 
-@pytest.mark.parametrize("given", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN},
-                                   {"Authorization": f"Basic {TOKEN}"}, {"Authorization": "Bearer é".encode("latin-1")}])  # fmt: skip
+WRONG = [{}, *({"Authorization": text} for text in ("Bearer wrong", TOKEN, f"Basic {TOKEN}", "Bearer \u00e9"))]
+
+
+@pytest.mark.parametrize("given", WRONG)
 def test_without_the_token_nothing_is_told(guarded, given):
+    given = {name: text.encode("latin-1") for name, text in given.items()}
     for answer in (
         guarded.post("/recommend", json={"users": "ann"}, headers=given),
         guarded.get("/user", params={"id": "ann"}, headers=given),

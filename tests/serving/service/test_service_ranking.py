@@ -9,9 +9,9 @@ import pytest
 from export_folders import random_export, small_export
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recbole_hetcomp.serving.exported import read
 
 from recbole_hetcomp.files import DamagedFileError
+from recbole_hetcomp.serving.exported import read
 from recbole_hetcomp.serving.service.ranking import Ranker, best
 
 

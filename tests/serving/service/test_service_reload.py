@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from export_folders import small_export
 from fastapi.testclient import TestClient
-from recbole_hetcomp.serving.exported import MANIFEST, VECTORS
 
 from recbole_hetcomp.files import DamagedFileError
+from recbole_hetcomp.serving.exported import MANIFEST, VECTORS
 from recbole_hetcomp.serving.service.app import create_app
 from recbole_hetcomp.serving.service.reload import Watched
 
