@@ -163,7 +163,7 @@ def test_known_users_are_offered(page):
 
 def test_how_many_items_can_be_chosen(page):
     ask(page, "7")
-    Select(one(page, "#k")).select_by_value("20")
+    Select(one(page, "#k")).select_by_visible_text("20")
     wait(page, lambda: page.current_url.endswith("?user=7&k=20"))
 
 
