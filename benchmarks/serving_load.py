@@ -24,6 +24,8 @@ from urllib.request import urlopen
 import numpy as np
 import psutil
 
+from recbole_hetcomp.files import read_json, write_json
+
 SCRIPT = """
 local ids = { %s }
 local n = tonumber(os.getenv("FIRST") or "0")
@@ -48,9 +50,8 @@ def main() -> None:
         sys.exit("wrk is not installed")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        exports = [given.export] * 2 if given.export else random_exports(folder, given)
+        exports = twice(folder, given.export) if given.export else random_exports(folder, given)
         found = {
-            "users x items x dimensions": f"{given.users} x {given.items} x {given.dimensions}",
             "workers": given.workers, "connections": given.connections, "k": given.k, "cores": os.cpu_count(),
             "other_load_before": other_load(),
             **measure(folder, exports, given),
@@ -86,6 +87,14 @@ def random_exports(folder: Path, given: argparse.Namespace) -> list[Path]:
     ]
 
 
+def twice(folder: Path, export: Path) -> list[Path]:
+    """An export, and a copy that is told apart from it by its manifest."""
+    copy = Path(shutil.copytree(export, folder / "copy"))
+    manifest = copy / "manifest.json"
+    write_json(manifest, {**read_json(manifest), "copy": True})
+    return [export, copy]
+
+
 def measure(folder: Path, exports: list[Path], given: argparse.Namespace) -> dict[str, Any]:
     """Load one service for a while, exports put in place meanwhile."""
     link = folder / "served"
@@ -108,7 +117,9 @@ def measure(folder: Path, exports: list[Path], given: argparse.Namespace) -> dic
         found = numbers(running.communicate()[0])
         used = cpu_seconds(service) - before
         told = json.loads(urlopen(f"http://127.0.0.1:{port}/health").read())
+        export = told["export"]
         return {
+            "users x items x dimensions": f"{export['users']} x {export['items']} x {export['dimensions']}",
             **found,
             "requests_a_second": round(found["requests"] / found["seconds"], 1),
             "service_cpu_share": round(used / found["seconds"], 2),
