@@ -195,6 +195,12 @@ def test_the_token_is_asked_for(browser, served, tmp_path):
     assert not one(browser, "#locked").is_displayed()
 
 
+def test_the_api_can_be_tried_in_the_browser(browser, small):
+    browser.get(small + "docs")
+    wait(browser, lambda: len(texts(browser, ".opblock")) == 6)
+    assert "/similar-items" in " ".join(texts(browser, ".opblock-summary-path"))
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 def test_it_fits_and_can_be_read(browser, served, tmp_path, width, scheme):
