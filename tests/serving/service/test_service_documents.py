@@ -5,40 +5,25 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import uvicorn
 from documents import ROOT, Block, document
 from export_folders import small_export
 
 from recbole_hetcomp.serving.service import schemas
-from recbole_hetcomp.serving.service.app import create_app
 
 BLOCKS = document("docs/serve.md").blocks
 ASKING = [block for block in BLOCKS if block.text.startswith("curl")]
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
+def address(served: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
     items = ["124", "242", "50", "258"]
     folder = small_export(tmp_path_factory.mktemp("documents") / "student", item_ids=items, user_ids=["196", "22", "7"])
-    server = uvicorn.Server(uvicorn.Config(create_app(folder, "open-sesame"), log_level="warning"))
-    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(30)
+    return served(folder, "open-sesame").split("/")[2]
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl here")

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from export_folders import random_export, small_export
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs pip install .[test]")
@@ -19,8 +15,6 @@ webdriver = pytest.importorskip("selenium.webdriver", reason="needs pip install 
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
-
-from recbole_hetcomp.serving.service.app import create_app  # noqa: E402
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FOUND = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -45,29 +39,6 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     browser.set_page_load_timeout(60)
     yield browser
     browser.quit()
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Callable[..., str]]:
-    """``served(folder, token)``: address of a service that runs in a thread."""
-    running = []
-
-    def serve(folder: Path, token: str | None = None) -> str:
-        listening = socket.socket()
-        listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(create_app(folder, token, every=0.05), log_level="warning"))
-        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-        thread.start()
-        running.append((server, thread))
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        return f"http://127.0.0.1:{listening.getsockname()[1]}/"
-
-    yield serve
-    for server, thread in running:
-        server.should_exit = True
-        thread.join(30)
 
 
 @pytest.fixture(scope="module")
