@@ -1,4 +1,7 @@
-"""An export as lists: of users, of what is popular, of items alike. Exact, ties to the smaller item row."""
+"""An export as lists: of users, of what is popular, of items alike. Exact, ties to the smaller item row.
+
+NumPy alone, so that a service needs no torch; :mod:`recbole_hetcomp.serving.recommender` ranks many users at once.
+"""
 
 from __future__ import annotations
 
