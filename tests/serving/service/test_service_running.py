@@ -36,6 +36,13 @@ def get(port: int, path: str, body: Any = None, **headers: str) -> bytes:
         return answer.read()
 
 
+def wait_for(true: Callable[[], bool], log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
+
+
 @pytest.fixture
 def serving(subprocess_environment, tmp_path) -> Iterator[Callable[..., tuple[subprocess.Popen[bytes], int, Path]]]:
     """``serving(folder, *words)``: the command's process, its port and its log, once it answers."""
@@ -82,15 +89,14 @@ def test_workers_answer_together_and_take_up_a_new_export(serving, tmp_path):
     token = {"Authorization": "Bearer open-sesame"}
     ids = [json.loads(get(port, "/recommend", {"users": "ann"}, **token))["export"] for _ in range(20)]
     assert len(set(ids)) == 1
-    lines = get(port, "/metrics", **token).decode().splitlines()
-    assert 'hetcomp_requests_total{endpoint="/recommend",status="200"} 20.0' in lines  # of both workers
-    assert "hetcomp_export_users 3.0" in lines
+    counted = 'hetcomp_requests_total{endpoint="/recommend",status="200"} 20.0'  # of both workers
+    wait_for(
+        lambda: counted in get(port, "/metrics", **token).decode().splitlines(), log
+    )  # an answer is counted behind it
+    assert "hetcomp_export_users 3.0" in get(port, "/metrics", **token).decode().splitlines()
     (tmp_path / "new").symlink_to("second")
     os.replace(tmp_path / "new", link)
-    deadline = time.monotonic() + 30
-    while log.read_text().count("takes the place of") < 2:
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.05)
+    wait_for(lambda: log.read_text().count("takes the place of") == 2, log)
     after = {json.loads(get(port, "/recommend", {"users": "ann"}, **token))["export"] for _ in range(20)}
     assert len(after) == 1
     assert after != set(ids)
