@@ -63,7 +63,18 @@ REPORT = ["matplotlib>=3.8", "jinja2>=3", "statsmodels>=0.13.5", *TABLES]
 LEARNED = ["lightgbm>=4.6"]  # older ones do not work with today's scikit-learn
 TUNE = ["ray[tune]>=2.4", "optuna>=3", "hyperopt>=0.2.5", "jinja2>=3", "plotly>=4"]
 EXPORT = ["onnx>=1.15", "onnxruntime>=1.16", "faiss-cpu>=1.7.4", *TABLES]
-ALL = [*REPORT, *TUNE, *LEARNED, *EXPORT]
+SERVE = [
+    "fastapi>=0.100",
+    "fastapi-offline>=1.7",  # the OpenAPI page without a network
+    "uvicorn>=0.23",
+    "uvloop>=0.17; sys_platform != 'win32'",  # uvicorn takes it and httptools where they are
+    "httptools>=0.5",
+    "orjson>=3.9",
+    "prometheus-client>=0.17",
+    "pydantic>=2",
+    *TABLES,
+]
+ALL = [*REPORT, *TUNE, *LEARNED, *EXPORT, *SERVE]
 
 DOCS = [  # the site: mkdocs build
     "mkdocs-material>=9.7,<10",
@@ -85,6 +96,7 @@ setup(
     package_data={
         "recbole_hetcomp": ["py.typed"],
         "recbole_hetcomp.results": ["page.html"],
+        "recbole_hetcomp.serving.service": ["page.html"],
         **{package: ["*.yaml"] for package in property_packages()},
     },
     install_requires=[*BASE, *(f'{requirement}; python_version < "3.11"' for requirement in PINNED)],
@@ -94,6 +106,7 @@ setup(
         "tables": TABLES,
         "export": EXPORT,
         "learned": LEARNED,
+        "serve": SERVE,
         "all": ALL,
         "pinned": [*PINNED, *ALL],
         "docs": DOCS,
@@ -104,6 +117,9 @@ setup(
             "pytest-xdist==3.8.0",
             "pytest-timeout==2.4.0",
             "hypothesis>=6",
+            "httpx>=0.24",
+            "schemathesis>=4; python_version >= '3.10'",  # makes requests from the service's own description
+            "selenium>=4.11",
             "ranx==0.3.21; python_version >= '3.10'",  # the fusions are compared with
             "ruff==0.14.4",
             "mypy==1.18.2",

@@ -17,6 +17,11 @@ EXTRAS = {
     "onnxruntime": "export",
     "faiss": "export",
     "lightgbm": "learned",
+    "fastapi": "serve",
+    "fastapi_offline": "serve",
+    "uvicorn": "serve",
+    "prometheus_client": "serve",
+    "orjson": "serve",
 }
 RECBOLE = "RecBole is not installed: pip install --no-deps recbole==1.2.1"
 """RecBole stands beside today's libraries; its own pins (Ray <= 2.6.3) can be met up to Python 3.11 only."""

@@ -58,6 +58,8 @@ def test_the_main_job_needs_no_extra(subprocess_environment, tmp_path):
         (["benchmark", "--config=smoke", "--output=out"], "matplotlib", "report"),
         (["benchmark", "--config=smoke", "--output=out"], "statsmodels", "report"),
         (["run", "--fusion=learned", "--teachers=[EASE, BPR]"], "lightgbm", "learned"),
+        (["serve", "student"], "fastapi", "serve"),
+        (["serve", "student"], "orjson", "serve"),
         (["import-teacher", "--name=other", "--table=table.csv"], "pyarrow", "tables"),
         (["prepare", "--format=table", "--input=table.parquet", "--output=out", "--name=mine"], "pyarrow", "tables"),
     ],

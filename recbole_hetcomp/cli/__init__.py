@@ -32,6 +32,7 @@ COMMANDS = {
     "check": "the gate of a build: does a student keep enough, is it fast and small; an exit status",
     "leaderboard": "all models trained on a data set: accuracy, size, latency, popularity",
     "select": "find the best student within a budget of bytes and milliseconds",
+    "serve": "serve an exported student over HTTP, with a page to look at its lists",
     "tune": "search hyperparameters with Ray Tune, on one machine or a cluster",
     "models": "list the models that may teach or be taught",
     "store": "check every file of the trajectory store, and repair it",
