@@ -25,7 +25,7 @@ _file = click.argument("file", nargs=1, default=FILE, type=_PATH)
 @click.option(
     "--from", "start", metavar="STEP", help="Run this step and all after it, whether or not anything changed."
 )
-@click.option("--only", metavar="STEP", help="Run this step alone, whether or not anything changed.")
+@click.option("--only", metavar="STEP", help="Run this step alone, changed or not.")
 def run(file: Path, dry: bool, start: str | None, only: str | None) -> int:
     """Go the way that FILE (pipeline.yaml) describes: prepare, teachers, distil, evaluate, export, profile, report.
 

@@ -172,17 +172,19 @@ def _why(plan: Plan, step: Step, state: State) -> str | None:
 def _inputs(plan: Plan, step: Step, state: State) -> dict[str, str | None]:
     """{path: checksum} of files from outside and of what earlier steps have written."""
     paths = [*step.reads]
-    for name in step.after:
-        paths += state.done[name].outputs if name in state.done else []
+    for earlier in plan.steps:
+        if earlier.name in step.after:
+            done = state.done.get(earlier.name)
+            paths += earlier.written() if done is None else done.outputs
     return checksums(plan.pipeline.folder, dict.fromkeys(paths))
 
 
 def _run_step(plan: Plan, step: Step, state: State) -> float:
     started, folder = time.perf_counter(), plan.pipeline.folder
     inputs = _inputs(plan, step, state)
-    missing = [name for name in step.after if name not in state.done]
+    missing = [path for path, found in inputs.items() if found is None]
     if missing:
-        raise ValueError(f"the step {step.name} needs {missing[0]}, which has not been run")
+        raise ValueError(f"the step {step.name} reads {missing[0]}, which is not there: run the steps before it first")
     mark = fingerprint(step.words, __version__, inputs)
     lines = _to_run(plan, step, goes_on=state.begun.get(step.name) == mark and step.name not in state.done)
     state.begin(step.name, mark)

@@ -99,7 +99,7 @@ def _changes(
 ) -> Iterator[str]:
     given, before = [list(line) for line in words], [list(line) for line in done.words]
     if given != before:
-        yield _difference(sum(given, []), sum(before, []))
+        yield _difference(*([word for line in lines for word in line] for lines in (given, before)))
     if version != done.version:
         yield f"recbole-hetcomp {version} made nothing of it yet, {done.version} did"
     for path, found in inputs.items():

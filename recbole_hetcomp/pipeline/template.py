@@ -41,7 +41,12 @@ def template(file: Path, data: Path | None = None, name: str | None = None) -> s
     >>> print(template(Path("pipeline.yaml")).splitlines()[3])
     # Folder of all that the steps write.
     """
-    values = {"output": "out", "settings": {"seed": 2020}, "student": {"embedding_size": 16}, "export": {}}
+    values: dict[str, Any] = {
+        "output": "out",
+        "settings": {"seed": 2020},
+        "student": {"embedding_size": 16},
+        "export": {},
+    }
     if data is None:
         values["dataset"] = "ml-100k"
     else:
