@@ -247,13 +247,17 @@ def _settings(given: Mapping[str, Any]) -> Words:
     """Settings as a command line gives them.
 
     >>> _settings({"teachers": ["BPR"], "preset": "quick", "p": None, "note": "1"})
-    ['--teachers=["BPR"]', '--preset=quick', '--p=null', '--note="1"']
+    ['--teachers=["BPR"]', '--preset=quick', '--p=null', "--note='1'"]
     """
     return [f"--{name}={as_text(value)}" for name, value in given.items()]
 
 
 def as_text(value: Any) -> str:
-    """A value as a text that is read as this value again."""
-    if isinstance(value, str) and read_value(value) == value:
-        return value
-    return json.dumps(as_plain(value), ensure_ascii=False)
+    """A value as a text that is read as this value again, the plainest there is."""
+    plain = as_plain(value)
+    texts = [plain] if isinstance(plain, str) else [json.dumps(plain, ensure_ascii=False)]
+    return next((text for text in texts if _same(read_value(text), plain)), repr(plain))
+
+
+def _same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and one == other

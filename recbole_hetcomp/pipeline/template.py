@@ -12,6 +12,12 @@ import yaml
 
 from recbole_hetcomp.pipeline.file import PipelineFile
 
+_FIRST: Mapping[str, Any] = {
+    "output": "out",
+    "settings": {"seed": 2020},
+    "student": {"embedding_size": 16},
+    "export": {},
+}
 _EXAMPLES: Mapping[str, Any] = {
     "prepare": {"format": "table", "input": "ratings.csv", "split": "paper", "min_user": 5},
     "config_files": ["more.yaml"],
