@@ -34,6 +34,7 @@ def write_report(output: Path, dataset: str) -> None:
         *_data(output / "data" / dataset / f"{dataset}.card.json"),
         Section("The models", _models(result, output / "student" / "curves.png")),
         *_export(output / "export" / "manifest.json"),
+        *_profile(output / "profile"),
         Section("How it was made", _steps(output)),
     ]
     write_document(output, "report", f"{result.rows[-1].name} on {dataset}", sections)
@@ -124,6 +125,17 @@ def _export(manifest: Path) -> list[Section]:
             ],
         )
     ]
+
+
+def _profile(folder: Path) -> list[Section]:
+    table, picture = folder / "profile.csv", folder / "profile.png"
+    if not table.is_file():
+        return []
+    rows = pd.read_csv(table).astype(object).to_dict(orient="records")
+    blocks: list[Block] = [Table("What each model costs, measured in one run", _counted(rows))]
+    if picture.is_file():
+        blocks.append(Picture("profile", "What each model costs", picture.read_bytes()))
+    return [Section("What they cost", blocks)]
 
 
 def _steps(output: Path) -> list[Block]:

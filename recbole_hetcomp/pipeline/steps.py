@@ -168,7 +168,7 @@ class _Steps:
     def _of_student(self, name: str, options: Mapping[str, Any]) -> Step:
         place = f"{self.out}/{name}"
         words = self._command(name, {"checkpoint": self._student(), "to": place, **options})
-        return Step(name, (words,), self._files(), ("prepare", "distil"), (place,))
+        return Step(name, (words,), self._files(), ("prepare", "teachers", "distil"), (place,))
 
     def report(self) -> Step:
         after = ("prepare", "distil", "evaluate", "export", "profile")

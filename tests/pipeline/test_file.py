@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from documents import document
 
 from recbole_hetcomp.cli import main
-from recbole_hetcomp.pipeline.file import PipelineFile, read_keys, read_pipeline
+from recbole_hetcomp.cli.command_words import option_words
+from recbole_hetcomp.pipeline.file import Pipeline, PipelineFile, read_keys, read_pipeline
+from recbole_hetcomp.pipeline.steps import steps_of
+from recbole_hetcomp.pipeline.template import template
+from recbole_hetcomp.values import read_yaml
 
 
 def written(text: str) -> Path:
@@ -84,3 +89,21 @@ def test_a_missing_input_is_said_before_anything_runs(capsys):
     assert main(["pipeline", "run"]) == 2
     assert "ratings.csv, which the step prepare reads, does not exist" in capsys.readouterr().err
     assert not Path("pipeline").exists()
+
+
+def test_the_document_says_what_the_keys_mean():
+    page = document("docs/pipeline.md")
+    for key, declared in PipelineFile.declarations().items():
+        assert f"| `{key}` | {declared.meaning.rstrip('.')} |" in page.lines
+    files = [block.text for block in page.blocks if block.language == "yaml"]
+    assert len(files) == 2
+    for text in files:
+        keys = read_keys(read_yaml(text))
+        steps_of(Pipeline(Path("pipeline.yaml"), keys), option_words)
+
+
+def test_the_documents_first_file_is_the_one_that_init_writes():
+    Path("ratings.csv").touch()
+    shown = next(block.text for block in document("docs/pipeline.md").blocks if block.language == "yaml")
+    written_first = template(Path("pipeline.yaml"), Path("ratings.csv"))
+    assert shown.splitlines() == [line for line in written_first.splitlines() if line and line[0] != "#"]
