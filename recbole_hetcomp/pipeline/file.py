@@ -52,6 +52,9 @@ class PipelineFile(Settings):
         for name in self.imported:
             if f"import:{name}" not in (self.teachers or self.settings.get("teachers") or ()):
                 raise ValueError(f"imported brings {name!r}, which teachers does not name: add import:{name} to them")
+        for key in ("output", "store"):
+            if "://" in (getattr(self, key) or ""):
+                raise ValueError(f"{key}={getattr(self, key)!r} is not allowed: a folder, not an address")
         for key in ("settings", "student"):
             taken = [name for name in _GIVEN_BY_STEPS if name in getattr(self, key)]
             if taken:

@@ -15,6 +15,7 @@ from typing import Any
 from recbole_hetcomp import children
 from recbole_hetcomp.declared import did_you_mean
 from recbole_hetcomp.extras import EXTRAS, require
+from recbole_hetcomp.file_errors import check_folder
 from recbole_hetcomp.locks import BusyError, Lock
 from recbole_hetcomp.pipeline.contents import checksums
 from recbole_hetcomp.pipeline.file import Pipeline
@@ -77,8 +78,10 @@ def check_inputs(plan: Plan) -> None:
 
     Raises:
         FileNotFoundError: a file or folder that a step reads is not there.
+        ValueError: something is in the way of the output folder.
         MissingPackageError: a package is not installed that a step needs.
     """
+    check_folder("output", str(plan.pipeline.output))
     for step in plan.chosen():
         for path in step.reads:
             if not (plan.pipeline.folder / path).exists():

@@ -26,7 +26,7 @@ from recbole_hetcomp.pipeline.file import Pipeline
 from recbole_hetcomp.trajectories.entry import entries_of
 from recbole_hetcomp.trajectories.imported import FOLDER as IMPORTED
 from recbole_hetcomp.tune.options import PLAN
-from recbole_hetcomp.values import as_plain, read_value
+from recbole_hetcomp.values import as_plain, read_value, read_yaml
 
 STUDENT = "student.pth"
 """In the folder ``student``: the distilled student, under the same name whatever the run was called."""
@@ -207,10 +207,13 @@ class _Steps:
         return (*self.keys.config_files, *modules, *self._own_data(), *more)
 
     def _own_data(self) -> list[str]:
-        root = self.keys.settings.get("data_path")
-        if self.keys.prepare is not None or not isinstance(root, str):
+        """The folder of a data set that is RecBole's files already; ml-100k lies inside RecBole."""
+        name = self.keys.dataset
+        if self.keys.prepare is not None or name == "ml-100k":
             return []
-        return [f"{root}/{self.keys.dataset}"]
+        roots = [_data_path(self.pipeline.folder / file) for file in self.keys.config_files]
+        root = [*filter(None, ["dataset", *roots, self.keys.settings.get("data_path")])][-1]
+        return [f"{root}/{name}"] if (self.pipeline.folder / str(root) / name).is_dir() else []
 
     # -- what is found when a step has ended ------------------------------------------------------------------
 
@@ -230,6 +233,12 @@ class _Steps:
             raise DamagedFileError(f"{saved} is not there, the student of {folder / RESULTS}")
         content = saved.read_bytes()
         write_whole(folder / STUDENT, lambda path: Path(path).write_bytes(content))
+
+
+def _data_path(file: Path) -> str | None:
+    """What a config file says of where data sets lie."""
+    content = read_yaml(file.read_text(encoding="utf-8-sig")) if file.is_file() else None
+    return content.get("data_path") if isinstance(content, Mapping) else None
 
 
 def _module(name: str) -> Words:

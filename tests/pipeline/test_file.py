@@ -56,6 +56,8 @@ def test_paths_count_from_the_file(tmp_path):
             "student.store_dir is not allowed: the pipeline keeps its files in",
         ),
         ("imported: {mine: {table: a.csv}}", "imported brings 'mine', which teachers does not name: add import:mine"),
+        ("store: s3://teachers", "store='s3://teachers' is not allowed: a folder, not an address"),
+        ("output: pipeline.yaml/out", "pipeline.yaml is a file, and a folder is wanted there"),
         ("[a, b]", "a pipeline is a mapping of keys and values, not a list"),
         ("output: [", "while parsing"),
         ("prepare: {format: tabel, input: a.csv}", "prepare: Invalid value for '--format': 'tabel' is not one of"),

@@ -82,8 +82,20 @@ def test_the_longest_way():
                 check_words(step.name, words)
 
 
-def test_files_of_the_users_are_read(tmp_path, monkeypatch):
+def test_the_data_set_is_read_wherever_it_is_said_to_lie():
+    for root in ("dataset", "one", "two"):
+        (Path(root) / "toy").mkdir(parents=True)
+    Path("one.yaml").write_text("data_path: one", encoding="utf-8")
+    assert steps(dataset="toy")["teachers"].reads == ("dataset/toy",)
+    assert steps(dataset="toy", config_files=["one.yaml"])["teachers"].reads == ("one.yaml", "one/toy")
+    both = steps(dataset="toy", config_files=["one.yaml"], settings={"data_path": "two"})
+    assert both["teachers"].reads == ("one.yaml", "two/toy")
+    assert steps(dataset="elsewhere")["teachers"].reads == ()
+
+
+def test_files_of_the_users_are_read():
     Path("mine.py").write_text("", encoding="utf-8")
+    Path("data/toy").mkdir(parents=True)
     made = steps(extensions=["mine.py", "os"], config_files=["a.yaml"], settings={"data_path": "data"}, dataset="toy")
     assert made["teachers"].reads == ("a.yaml", "mine.py", "data/toy")
     assert made["teachers"].words[0][3:7] == ["--extension", "mine.py", "--extension", "os"]
