@@ -97,12 +97,8 @@ def _packages(step: str) -> list[str]:
     return [package for package, extra in EXTRAS.items() if extra == step]
 
 
-def describe(plan: Plan, say: Say) -> int:
-    """Say of each step whether it would run, why, and what; writes nothing.
-
-    Returns:
-        How many steps would run.
-    """
+def describe(plan: Plan, say: Say) -> None:
+    """Say of each step whether it would run, why, and what; writes nothing."""
     state, new = State(plan.pipeline.output), set[str]()
     for step in plan.chosen():
         why = _why(plan, step, state)
@@ -116,7 +112,6 @@ def describe(plan: Plan, say: Say) -> int:
         say(f"{step.name}: would run, {why}")
         for words in step.words:
             say(f"    {shlex.join(words)}")
-    return len(new)
 
 
 def run_pipeline(plan: Plan, say: Say) -> None:

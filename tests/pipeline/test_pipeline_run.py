@@ -216,7 +216,7 @@ def test_a_killed_run_goes_on(tmp_path, go, subprocess_environment):
     (tmp_path / "slow").write_text("", encoding="utf-8")
     code = (
         "import sys; from pathlib import Path\n"
-        "sys.path.insert(0, sys.argv[1]); from test_run import slowly, three\n"
+        "sys.path.insert(0, sys.argv[1]); from test_pipeline_run import slowly, three\n"
         "from recbole_hetcomp.pipeline.file import Pipeline, PipelineFile\n"
         "from recbole_hetcomp.pipeline.run import Plan, run_pipeline\n"
         "run_pipeline(Plan(Pipeline(Path('pipeline.yaml').absolute(), PipelineFile(output='out')), slowly()), print)"
