@@ -16,6 +16,8 @@ from recbole_hetcomp.pipeline.steps import RESULTS
 from recbole_hetcomp.results.document import Block, Picture, Points, Section, Table, write_document
 from recbole_hetcomp.results.table import Result, read_result
 
+_LARGE = 100  # no decimals from here on
+
 
 def write_report(output: Path, dataset: str) -> None:
     """Write ``report.html`` and ``report.md`` into a pipeline's output folder, of what its steps have left there.
@@ -79,7 +81,7 @@ def _counted(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 def _text(value: Any) -> str:
     if isinstance(value, float):
-        return "–" if value != value else f"{value:.4f}"
+        return "–" if value != value else f"{value:,.4f}" if abs(value) < _LARGE else f"{value:,.0f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
