@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from recbole_hetcomp import extras
+from recbole_hetcomp.extras import MissingPackageError
 from recbole_hetcomp.files import read_json
 from recbole_hetcomp.locks import Lock
 from recbole_hetcomp.pipeline import run as running
@@ -243,3 +245,11 @@ def slowly() -> list[Step]:
     words = steps[1].words[0]
     steps[1] = replace(steps[1], words=([*words[:2], wait + words[2], *words[3:]],))
     return steps
+
+
+@pytest.mark.parametrize("name", ["export", "report"])
+def test_a_missing_package_is_said_before_anything_runs(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(extras, "is_installed", lambda package: False)
+    plan = Plan(Pipeline(tmp_path / "pipeline.yaml", PipelineFile(output="out")), [Step(name, (["hetcomp", name],))])
+    with pytest.raises(MissingPackageError, match=rf"The step {name}: \w+ is not installed, pip install .*\[{name}\]'"):
+        check_inputs(plan)
