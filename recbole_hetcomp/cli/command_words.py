@@ -26,7 +26,7 @@ def option_words(name: str, options: Mapping[str, Any]) -> list[str]:
     >>> option_words("prepare", {"format": "table", "k_core": True, "keep_columns": ["genre", "price:float"]})
     ['--format=table', '--k_core', '--keep_columns=genre,price:float']
     """
-    known = {option.opts[0].lstrip("-"): option for option in _options(command_of(name))}
+    known = {word.lstrip("-"): option for option in _options(command_of(name)) for word in option.opts}
     words: list[str] = []
     for key, value in options.items():
         if key not in known:
