@@ -57,7 +57,7 @@ def small_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Ran
             "settings": {"seed": 1, "no_kd_config": {"epochs": 2}},
             "teachers": ["EASE", "ItemKNN"],
             "student": {"embedding_size": 8, "epochs": 4, "eval_step": 2},
-            "skip": ["export", "profile"],
+            "profile": {"users": 20, "repeats": 1},
         }
         made = Ran(folder, keys)
         made.write()

@@ -12,8 +12,10 @@ import pytest
 import recbole_hetcomp
 from recbole_hetcomp.cli import main
 from recbole_hetcomp.files import read_json
+from recbole_hetcomp.serving.exported import read
 
-pytestmark = pytest.mark.slow  # a minute: eight processes that import RecBole
+STEPS = ("prepare", "teachers", "distil", "evaluate", "export", "profile", "report")
+pytestmark = pytest.mark.slow  # a minute: ten processes that import RecBole
 
 
 def said(capsys, *words: str) -> list[str]:
@@ -29,6 +31,9 @@ def test_every_step_left_what_it_is_for(ran):
     told = read_json(out / "evaluation.json")
     assert told["largest_difference"] == 0
     assert told["test"]["recall@50"] == pytest.approx(table["recall@50"].iloc[-1])
+    exported = read(out / "export")
+    assert len(exported.item_ids) == len(exported.items)
+    assert set(pd.read_csv(out / "profile" / "profile.csv")["name"]) >= {"EASE", "TeacherEnsemble", "HetComp"}
     recommender = recbole_hetcomp.load(out / "student" / "student.pth")
     assert len(set(recommender.recommend(["196"], k=10).items[0])) == 10
 
@@ -43,6 +48,8 @@ def test_the_report_shows_what_was_measured(ran):
         assert f"{card['read']['interactions']:,}" in shown
         assert f"{table.loc['TeacherEnsemble', 'recall@50']:.4f}" in shown
         assert "the largest difference is 0" in shown
+        assert "recommend.onnx" in shown
+        assert "users_per_second" in shown
         assert "hetcomp prepare --format=table" in shown
     assert "data:image/png;base64," in page
     assert 'src="http' not in page
@@ -51,11 +58,11 @@ def test_the_report_shows_what_was_measured(ran):
 def test_a_second_run_does_nothing(ran, capsys):
     for file in (ran.folder / "ratings.csv", ran.folder / "out" / "student" / "student.pth"):
         os.utime(file, (1, 1))
-    unchanged = [f"{name}: unchanged" for name in ("prepare", "teachers", "distil", "evaluate", "report")]
+    unchanged = [f"{name}: unchanged" for name in STEPS]
     assert said(capsys, str(ran.file), "--dry") == unchanged
     *lines, last = said(capsys, str(ran.file))
     assert lines == unchanged
-    assert last.startswith("0 of 5 steps run in ")
+    assert last.startswith("0 of 7 steps run in ")
 
 
 def test_a_setting_of_the_student_leaves_data_and_teachers_alone(ran, capsys):
