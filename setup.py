@@ -121,6 +121,8 @@ setup(
             "schemathesis>=4; python_version >= '3.10'",  # makes requests from the service's own description
             "selenium>=4.11",
             "ranx==0.3.21; python_version >= '3.10'",  # the fusions are compared with
+            "nbclient>=0.8",  # the notebook is executed
+            "ipykernel>=6",
             "ruff==0.14.4",
             "mypy==1.18.2",
             "types-PyYAML",

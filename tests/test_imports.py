@@ -28,6 +28,7 @@ LAYERS = (
     "files",
     "file_errors",
     "locks",
+    "children",
     "core",
     "trajectories",
     "data",
@@ -41,6 +42,7 @@ LAYERS = (
     "tune",
     "comparison",
     "deployment",
+    "pipeline",
     "cli",
 )
 

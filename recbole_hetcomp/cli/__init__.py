@@ -1,11 +1,12 @@
 """The commands ``hetcomp`` and ``run_recbole``: one file a command. Contents:
 
-==========  ===========================================================================
-errors      what is printed and which exit status is given when something goes wrong
-overrides   settings as words, ``--name=value``
-options     how a command is declared; options that commands share
-parameters  types of options and arguments, with what a shell completes
-==========  ===========================================================================
+================  ===========================================================================
+errors         what is printed and which exit status is given when something goes wrong
+overrides      settings as words, ``--name=value``
+options        how a command is declared; options that commands share
+parameters     types of options and arguments, with what a shell completes
+command_words  options of a command as the words that a person would type
+=============  ===========================================================================
 
 The other files are a command each. Nothing here imports RecBole, torch or Ray before a command runs.
 """
@@ -37,6 +38,7 @@ COMMANDS = {
     "models": "list the models that may teach or be taught",
     "store": "check every file of the trajectory store, and repair it",
     "prepare": "raw files to RecBole's, with the paper's split and a data card",
+    "pipeline": "the whole way in one file: prepare, teachers, distil, evaluate, export, profile, report",
     "benchmark": "compare distillation methods, RecBole's models and the teachers' ensemble on one data set",
     "settings": "say what a setting means, or write the documents of all",
     "completion": "print the script that lets a shell complete these commands",

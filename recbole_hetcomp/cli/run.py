@@ -16,14 +16,31 @@ from recbole_hetcomp.cli.errors import DONE, checking
 @options.model()
 @options.dataset()
 @options.config_files()
+@click.option("--dry_run", is_flag=True, help="Only look whether settings and data are sound; train nothing.")
 @options.quick
 @options.warm_start
-def run(model: str, dataset: str, config_files: Sequence[str], settings: Mapping[str, Any]) -> int:
+def run(model: str, dataset: str, config_files: Sequence[str], settings: Mapping[str, Any], dry_run: bool) -> int:
     """Train teachers (or take them from the store), distil a student, print and write the table.
 
     --epochs and other settings of training are the student's; a teacher's are in --teacher_config.
     """
+    if dry_run:
+        check(model, dataset, config_files, settings)
+        click.echo(f"{model} on {dataset}: settings are sound, nothing is trained")
+        return DONE
     return train(model, dataset, config_files, settings)
+
+
+def check(model: str, dataset: str, config_files: Sequence[str], settings: Mapping[str, Any]) -> Any:
+    """The Config of what :func:`train` would run, by the same arguments.
+
+    Raises:
+        WrongCall: a name, a setting or the data set is refused.
+    """
+    from recbole_hetcomp.recbole_bridge import quick_start
+
+    with checking():
+        return quick_start.check_run(model, dataset, config_files, settings)
 
 
 def train(model: str, dataset: str, config_files: Sequence[str], settings: Mapping[str, Any]) -> int:
@@ -41,8 +58,7 @@ def train(model: str, dataset: str, config_files: Sequence[str], settings: Mappi
     from recbole_hetcomp.recbole_bridge import quick_start
     from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
 
-    with checking():
-        config = quick_start.check_run(model, dataset, config_files, settings)
+    config = check(model, dataset, config_files, settings)
     shown = {} if sys.stderr.isatty() or "show_progress" in config.external_config_dict else {"show_progress": False}
     with command_line_hidden():
         result = quick_start.run(model, dataset, list(config_files) or None, {**settings, **shown})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -10,11 +9,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from recbole_hetcomp import children
 from recbole_hetcomp.comparison.folder import LOG, CellFolder, CellSetup
 from recbole_hetcomp.comparison.grid import Cell
 
 _TAIL = 20  # lines of a log that an error shows
-_PATIENCE = 10.0  # seconds that a process has to end when it is told to
 
 
 def cell_command(folder: Path) -> list[str]:
@@ -86,20 +85,11 @@ class Processes:
 
     def _environment(self) -> dict[str, str]:
         """The environment of a cell: its threads, and where this package is if it is not installed."""
-        package = str(Path(__file__).resolve().parents[2])
-        given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-        path = os.pathsep.join([package, *map(os.path.abspath, given)])
         threads = str(self.setup.threads)
-        return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        return children.environment(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
 
     def _stop(self) -> None:
         with self._lock:
             self._stopped = True
             processes = list(self.running.values())
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            try:
-                process.wait(_PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        children.end(processes)

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from recbole_hetcomp.extras import MissingPackageError
-from recbole_hetcomp.files import versions, write_csv, write_whole
+from recbole_hetcomp.files import DamagedFileError, versions, write_csv, write_whole
 from recbole_hetcomp.results.curves import draw_curves
 
 
@@ -130,6 +130,42 @@ class Result:
             "versions": versions(),
             "history": list(self.history),
         }
+
+
+_NO_METRICS = ("name", "role", "parameters", "share_of_ensemble", "seconds", "valid")
+
+
+def read_result(file: Path) -> Result:
+    """A run's result as :func:`write_result` wrote it.
+
+    Args:
+        file: its ``results.json``.
+
+    Raises:
+        FileNotFoundError: there is none.
+        DamagedFileError: it is no run's result.
+    """
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        return Result(
+            rows=tuple(
+                Row(
+                    row["name"],
+                    row["role"],
+                    {name: value for name, value in row.items() if name not in _NO_METRICS},
+                    row["valid"],
+                    row["parameters"],
+                    row["seconds"],
+                )
+                for row in told["rows"]
+            ),
+            metric=told["share_metric"],
+            fingerprint=told["data_fingerprint"],
+            history=tuple(told["history"]),
+            **{name: told[name] for name in ("run", "dataset", "seed", "settings", "teacher_epochs")},
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedFileError(f"{file} is no result of a run: {error!r}") from error
 
 
 def write_result(result: Result, folder: Path, logger: logging.Logger) -> None:

@@ -8,6 +8,8 @@ from typing import Optional
 
 from recbole_hetcomp.declared import Settings, setting, settings_group
 
+PLAN = "sweep.json"
+"""In the output folder: what a sweep is made from; where it is, a sweep has begun."""
 TRIALS_PER_GPU = 4  # where nothing else is asked for: students are small
 CPUS_OF_GPU_TRIAL = 4  # at most, likewise
 

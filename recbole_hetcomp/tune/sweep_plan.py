@@ -14,12 +14,11 @@ from recbole_hetcomp.files import read_json, write_json
 from recbole_hetcomp.recbole_bridge.checkpoint import data_root
 from recbole_hetcomp.recbole_bridge.quick_start import build_config
 from recbole_hetcomp.trajectories.remote import is_uri, local_copy
-from recbole_hetcomp.tune.options import SweepOptions
+from recbole_hetcomp.tune.options import PLAN, SweepOptions
 from recbole_hetcomp.tune.schedulers import scheduler, searcher
 from recbole_hetcomp.tune.space import Parameter, Space, read_space, shipped_space
 from recbole_hetcomp.tune.trial import Job
 
-PLAN = "sweep.json"
 TRIALS = "trials"  # folder of the trials beside it
 OBJECTIVE = "objective"  # the best validation score so far
 _PATHS = ("store_dir", "dataset_save_path", "dataloaders_save_path")

@@ -171,3 +171,11 @@ def test_config_files_may_be_given_in_one_word_or_in_several(tmp_path):
         command.main(words, standalone_mode=False)
     command.main([], standalone_mode=False)
     assert given == [(a, b, c), (a, b, c), ()]
+
+
+def test_a_dry_run_checks_and_trains_nothing(capsys):
+    assert cli.main(["run", "--dry_run", *arguments(**FAST)]) == 0
+    assert capsys.readouterr().out == "HetComp on ml-100k: settings are sound, nothing is trained\n"
+    assert cli.main(["run", "--dry_run", "--snapshots=0"]) == 2
+    assert "snapshots=0 is not allowed: at least 1" in capsys.readouterr().err
+    assert not {"saved", "store", "results"} & {path.name for path in Path.cwd().iterdir()}

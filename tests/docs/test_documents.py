@@ -168,6 +168,8 @@ def test_commands_exist():
         command = [rest[0]] if name == "hetcomp" and rest and not rest[0].startswith("-") else []
         if command == ["teachers"]:
             command.append(rest[1] if rest[1:] and rest[1] in OF_TEACHERS else OF_TEACHERS[0])
+        if command == ["pipeline"] and rest[1:]:
+            command.append(rest[1])
         page = help_of(name, *command)
         known = set(re.findall(r"(?<![\w-])--?\w[\w-]*", page))
         options = {word.partition("=")[0] for word in rest if re.match(r"--?[a-zA-Z]", word)}
