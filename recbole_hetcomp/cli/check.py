@@ -14,7 +14,7 @@ _PATH = click.Path(path_type=Path)
 
 
 @options.command("check")
-@click.option("--checkpoint", required=True, type=_PATH, help="The student that a run saved (.pth).")
+@options.student()
 @click.option("--export", type=_PATH, help="The folder that hetcomp export wrote of it: its lists must be the same.")
 @click.option("--keep", required=True, type=float, help="Share of the ensemble's accuracy that is demanded, e.g. 0.98.")
 @click.option("--metric", help="Metric of the share, e.g. NDCG@50; the run's validation metric if not given.")

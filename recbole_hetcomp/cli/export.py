@@ -8,7 +8,6 @@ import click
 
 from recbole_hetcomp.cli import options
 from recbole_hetcomp.cli.errors import DONE, checking
-from recbole_hetcomp.serving import SEEN
 from recbole_hetcomp.serving.export import INDEXES, PARITY_K, PRECISIONS
 
 _PATH = click.Path(path_type=Path)
@@ -18,13 +17,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--checkpoint", required=True, type=_PATH, help="What a run saved (.pth).")
 @click.option("--to", required=True, type=_PATH, help="Folder; an earlier export in its place is replaced.")
 @click.option("--k", default=PARITY_K, show_default=True, help="Items of the lists that are compared.")
-@click.option(
-    "--seen",
-    type=click.Choice(SEEN),
-    default=SEEN[0],
-    show_default=True,
-    help="Which items of a user are left out: all in the data set, or those of the training split.",
-)
+@options.seen()
 @click.option("--index", "indexes", multiple=True, type=click.Choice(INDEXES), help="An approximate index as well.")
 @click.option(
     "--precision", "precisions", multiple=True, type=click.Choice(PRECISIONS), help="Compressed vectors as well."

@@ -14,6 +14,7 @@ from recbole_hetcomp.cli.errors import checking
 from recbole_hetcomp.cli.overrides import read_settings
 from recbole_hetcomp.cli.parameters import CommandWithSettings, ConfigFiles, ModelName, SettingWords
 from recbole_hetcomp.declared import Settings, field_types
+from recbole_hetcomp.serving import SEEN
 from recbole_hetcomp.values import read_yaml
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -145,6 +146,18 @@ def warm_start(function: Function) -> Function:
     help = "A student's checkpoint that student and teachers go on from, on today's data (docs/warm-start.md)."
     kind = click.Path(path_type=Path)
     return click.option("--warm-start", "--warm_start", type=kind, help=help)(call)  # type: ignore[return-value]
+
+
+def student() -> Decorator:
+    """``--checkpoint`` of a student."""
+    kind = click.Path(path_type=Path)
+    return click.option("--checkpoint", required=True, type=kind, help="The student that a run saved (.pth).")
+
+
+def seen() -> Decorator:
+    """``--seen``."""
+    help = "Which items of a user are left out: all in the data set, or those of the training split."
+    return click.option("--seen", type=click.Choice(SEEN), default=SEEN[0], help=help)
 
 
 def config_files(help: str = "YAML files with settings, separated by spaces; may be given again.") -> Decorator:

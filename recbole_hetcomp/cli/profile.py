@@ -14,7 +14,7 @@ _PATH = click.Path(path_type=Path)
 
 
 @options.command("profile")
-@click.option("--checkpoint", required=True, type=_PATH, help="The student that a run saved (.pth).")
+@options.student()
 @click.option("--k", default=K, help="Items of a list.")
 @click.option("--batch", default=BATCH, help="Users of a batch, for the throughput.")
 @click.option("--users", default=USERS, help="Users that are served one by one, for the latency.")

@@ -12,7 +12,7 @@ import click
 
 from recbole_hetcomp.cli import options
 from recbole_hetcomp.cli.errors import DONE, checking
-from recbole_hetcomp.serving import SEEN, K
+from recbole_hetcomp.serving import K
 
 _FILE = click.Path(path_type=Path)
 
@@ -27,13 +27,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--format", type=click.Choice(["parquet", "csv", "trec"]), help="The table's; by its ending otherwise.")
 @click.option("--allow", help="The only items that may be recommended: a file of ids, or ids between commas.")
 @click.option("--deny", help="Items that are not recommended, likewise.")
-@click.option(
-    "--seen",
-    type=click.Choice(SEEN),
-    default=SEEN[0],
-    show_default=True,
-    help="Which items of a user are left out: all in the data set, or those of the training split.",
-)
+@options.seen()
 @click.option("--address", help="Ray cluster whose workers recommend (Ray Data): auto, or HOST:PORT.")
 @click.option("--cpus_per_worker", default=1, show_default=True, help="Processors and threads of a worker there.")
 def recommend(

@@ -12,8 +12,12 @@ pareto       what no other model beats, and the picture of it
 ===========  =======================================================================
 """
 
-K, BATCH, USERS, REPEATS, THREADS = 10, 256, 200, 5, 1
-"""Items of a list that is timed, users of a batch, users served one by one, turns, threads of torch on a CPU."""
+from recbole_hetcomp.serving import K
+
+__all__ = ["BACKBONES", "BATCH", "DIMENSIONS", "REPEATS", "THREADS", "USERS", "K"]
+
+BATCH, USERS, REPEATS, THREADS = 256, 200, 5, 1
+"""Of what is timed: users of a batch, users served one by one, turns, threads of torch on a CPU."""
 
 DIMENSIONS, BACKBONES = (4, 6, 8, 12, 16, 24, 32), ("BPR",)
 """Sizes and backbones of students among which a selection chooses."""
