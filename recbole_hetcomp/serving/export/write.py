@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from recbole_hetcomp.extras import require
@@ -84,6 +85,7 @@ def export(checkpoint: str | Path, target: str | Path, wanted: Wanted | None = N
     Raises:
         FileNotFoundError: the checkpoint, its data set or a teacher of the ensemble is gone.
         ValueError: the model's scores are no dot products, a name is not known, or the folder holds something else.
+        OSError: it cannot be written, for want of room for example.
         ParityError: an artefact ranks in another way than the model; nothing is exported.
         MissingPackageError: a package of the extra ``export`` is not installed.
     """
@@ -95,7 +97,10 @@ def export(checkpoint: str | Path, target: str | Path, wanted: Wanted | None = N
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as place:
         folder = Path(place) / "new"
         folder.mkdir()
-        manifest = _fill(folder, saved, wanted, Path(checkpoint).stem)
+        try:
+            manifest = _fill(folder, saved, wanted, Path(checkpoint).stem)
+        except SafetensorError as error:  # a full disk, which it does not raise as the system does
+            raise OSError(f"{target} cannot be written: {error}") from error
         if target.exists():
             replace_folder(folder, target, _empty(Path(place) / "old"))
         else:

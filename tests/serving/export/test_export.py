@@ -154,6 +154,21 @@ def test_of_a_link_what_it_leads_to_is_replaced(finished_run, copy, tmp_path, ca
     assert sorted(file.name for file in tmp_path.iterdir()) == ["copy", "link", "lost"]
 
 
+def test_a_full_disk_is_said_in_a_line_and_leaves_the_export_before(finished_run, copy, tmp_path, capsys):
+    resource = pytest.importorskip("resource")
+    before, limits = (copy / MANIFEST).read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    words = ["export", "--checkpoint", str(finished_run.checkpoint), "--to", str(copy)]
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+        status = cli.main(words)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert status == 1
+    assert f"error: {copy} cannot be written: " in capsys.readouterr().err
+    assert (copy / MANIFEST).read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["copy"]
+
+
 def altered(folder: Path) -> None:
     file = folder / VECTORS
     content = bytearray(file.read_bytes())
