@@ -46,6 +46,8 @@ def recommend(
             format = format or table_format(to)
             if not to.absolute().parent.is_dir():
                 raise FileNotFoundError(f"{to.absolute().parent} does not exist")
+            if to.is_dir():
+                raise IsADirectoryError(f"{to} is a folder, and a file is wanted there")
             for name, number in (("k", k), ("cpus_per_worker", cpus_per_worker)):
                 if number < 1:
                     raise ValueError(f"{name}={number} is not allowed: at least 1")
