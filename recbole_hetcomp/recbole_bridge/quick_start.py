@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import recbole.quick_start
+import torch
 from recbole.config import Config
 from recbole.utils import get_model
 
@@ -76,9 +77,7 @@ def load_data_and_model(model_file: str) -> tuple[Config, Any, Any, Any, Any, An
         if "loading state_dict" not in str(error):
             raise
         said = "; ".join(line.strip() for line in str(error).splitlines()[1:2])
-        raise ValueError(
-            f"{model_file} does not fit its data set, which has changed since it was trained: {said}"
-        ) from error
+        raise ValueError(f"{model_file} {_OTHER_DATA}: {said}") from error
     _check_ids(model_file, found[2])
     return found
 
@@ -92,20 +91,21 @@ def _check_ids(file: str, dataset: Any) -> None:
         ValueError: they have.
     """
     try:
-        ids = read_checkpoint(file).get("ids")
+        ids = read_checkpoint(file).get("ids") or {}
     except DamagedFileError:  # RecBole's own does not say whose its rows are
         return
-    for side, now in external_ids(dataset).items() if ids else ():
-        if now != ids[side]:
+    for side, now in external_ids(dataset).items():
+        if side in ids and now != ids[side]:
             raise ValueError(f"{file} {_OTHER_DATA}: it has other {side}s, or has them in another order")
 
 
 def _is_saved_model(file: str) -> bool:
     """Whether a file, which torch can read, has what RecBole looks for."""
     try:
-        return {"config", "state_dict"} <= set(read_checkpoint(file))
-    except DamagedFileError:  # RecBole's own, or of another kind
-        return False
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:  # RecBole's own, with its Config
+        return True
+    return isinstance(content, dict) and {"config", "state_dict"} <= set(content)
 
 
 def reports(model: str) -> bool:
