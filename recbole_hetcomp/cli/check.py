@@ -39,7 +39,7 @@ def check(
         if to is not None:
             check_target(to)
         if export is not None and not export.is_dir():
-            raise FileNotFoundError(f"{export} does not exist")
+            raise FileNotFoundError(f"{export} {'is a file, and no export' if export.exists() else 'does not exist'}")
         student = SavedStudent.load(checkpoint, store_dir)
         about = {"checkpoint": str(checkpoint), **({} if export is None else {"export": str(export)})}
         try:
@@ -48,6 +48,7 @@ def check(
             raise ValueError(str(error)) from error
     click.echo(f"{verdict.table().to_markdown(index=False, tablefmt='github')}\n\n{verdict.title}")
     if to is not None:
-        verdict.write(to)
+        with checking():  # status 1 is that of a demand that is not met
+            verdict.write(to)
         click.echo(f"Written to {to}")
     return DONE if verdict.passed else FAILED

@@ -41,11 +41,11 @@ def export(
         require("An export", "pyarrow", "onnx", "onnxruntime", "faiss")
         from recbole_hetcomp.serving.export.write import Wanted, check_target
         from recbole_hetcomp.serving.export.write import export as write
+        from recbole_hetcomp.serving.saved import check_file
 
         wanted = Wanted(seen, k, indexes, precisions, ensemble, title, licence, data_licence)
         check_target(to)
-        if not checkpoint.is_file():
-            raise FileNotFoundError(f"{checkpoint} does not exist")
+        check_file(checkpoint)
     manifest = write(checkpoint, to, wanted)
     parity, model = manifest["parity"], manifest["model"]
     click.echo(f"{to}: {model['parameters']:,} numbers, {model['bytes']:,} bytes of vectors")

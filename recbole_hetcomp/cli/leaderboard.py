@@ -10,6 +10,7 @@ import click
 
 from recbole_hetcomp.cli import options
 from recbole_hetcomp.cli.errors import DONE, checking
+from recbole_hetcomp.deployment import RESULTS
 
 _PATH = click.Path(path_type=Path)
 
@@ -17,7 +18,7 @@ _PATH = click.Path(path_type=Path)
 @options.command("leaderboard", takes_settings=True)
 @options.dataset()
 @options.config_files()
-@click.option("--results", default=Path("results"), type=_PATH, help="Folder below which runs wrote their results.")
+@click.option("--results", default=Path(RESULTS), type=_PATH, help="Folder below which runs wrote their results.")
 @click.option("--metric", help="What orders the table, e.g. ndcg@50; the validation metric if not given.")
 @click.option("--no-time", is_flag=True, help="Do not time the models.")
 @click.option("--to", type=_PATH, help="Folder for leaderboard.csv and leaderboard.png.")

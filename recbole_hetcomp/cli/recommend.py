@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -45,6 +46,8 @@ def recommend(
             format = format or table_format(to)
             if not to.absolute().parent.is_dir():
                 raise FileNotFoundError(f"{to.absolute().parent} does not exist")
+            if to.is_dir():
+                raise IsADirectoryError(f"{to} is a folder, and a file is wanted there")
             for name, number in (("k", k), ("cpus_per_worker", cpus_per_worker)):
                 if number < 1:
                     raise ValueError(f"{name}={number} is not allowed: at least 1")
@@ -86,12 +89,12 @@ def _users(given: str) -> Any:
     from recbole_hetcomp.serving.users import UserTable, is_parquet
 
     place = Path(given)
-    return UserTable(place) if place.is_dir() or is_parquet(place) else _ids(given)
+    return UserTable(place) if os.path.isdir(place) or is_parquet(place) else _ids(given)
 
 
 def _ids(given: str) -> Iterator[str]:
     """Ids of a file, a line at a time, or of a list between commas."""
-    if Path(given).is_file():
+    if os.path.isfile(given):  # Path's own refuses what is too long for a name
         return _lines(Path(given))
     if "," not in given and ("/" in given or Path(given).suffix):
         raise FileNotFoundError(f"{given} does not exist")

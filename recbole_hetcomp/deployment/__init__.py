@@ -21,3 +21,6 @@ BATCH, USERS, REPEATS, THREADS = 256, 200, 5, 1
 
 DIMENSIONS, BACKBONES = (4, 6, 8, 12, 16, 24, 32), ("BPR",)
 """Sizes and backbones of students among which a selection chooses."""
+
+RESULTS = "results"
+"""Folder below which runs write their results where nothing else is said."""

@@ -155,7 +155,7 @@ def check_target(target: Path) -> None:
     """Refuse a page that could not be written.
 
     Raises:
-        ValueError: its ending is not known.
+        ValueError: its ending is not known, or it is a folder.
         FileNotFoundError: its folder does not exist.
         MissingPackageError: jinja2 is not installed, which HTML and Markdown need.
     """
@@ -163,6 +163,8 @@ def check_target(target: Path) -> None:
 
     if target.suffix not in ENDINGS:
         raise ValueError(f"to={str(target)!r} is not allowed: a file that ends in {', '.join(ENDINGS)}")
+    if target.is_dir():
+        raise ValueError(f"to={str(target)!r} is not allowed: it is a folder")
     if not target.absolute().parent.is_dir():
         raise FileNotFoundError(f"{target.absolute().parent} does not exist")
     if target.suffix != ".json":

@@ -17,9 +17,9 @@ from torch import Tensor
 from recbole_hetcomp.comparison.measure import beyond
 from recbole_hetcomp.core import PAD
 from recbole_hetcomp.core.rankings import without
+from recbole_hetcomp.deployment import RESULTS
 from recbole_hetcomp.deployment.cost import Cost, Stopwatch
 from recbole_hetcomp.deployment.pareto import pareto_front
-from recbole_hetcomp.files import DamagedFileError
 from recbole_hetcomp.recbole_bridge.checkpoint import read_checkpoint, revive_config
 from recbole_hetcomp.recbole_bridge.config import companion_config, memory_for_scores, settings_for
 from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
@@ -64,8 +64,11 @@ def leaderboard(target: TargetData, results: Path, metric: str | None = None, ti
         timed: whether models are timed too.
 
     Raises:
+        FileNotFoundError: there is no folder of results; that of :data:`RESULTS` may be missing.
         ValueError: there is no such metric, or no model.
     """
+    if not results.is_dir() and (results.exists() or results != Path(RESULTS)):
+        raise FileNotFoundError(f"{results} is no folder: name the one below which runs wrote their results")
     metric = (metric or str(target.config["valid_metric"])).lower()
     builder = _Builder(target, metric, timed)
     names = builder.metrics()
@@ -176,8 +179,11 @@ class _Builder:
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
             rows, run, fingerprint = content["rows"], content["run"], content["data_fingerprint"]
-            dataset = content["dataset"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            dataset, settings = content["dataset"], dict(content["settings"])
+            student, ensemble = rows[-1], next((row for row in rows if row["role"] == "ensemble"), None)
+            for row in filter(None, (student, ensemble)):
+                row["name"], int(row["parameters"])
+        except (OSError, ValueError, LookupError, TypeError) as error:
             self.left_out.append(f"{file} is no run's result ({type(error).__name__}).")
             return
         if dataset != self.target.config["dataset"]:
@@ -185,11 +191,9 @@ class _Builder:
         if fingerprint != self.target.data.fingerprint:
             self.left_out.append(f"{file}: run {run} is of other data or of another split ({fingerprint}).")
             return
-        if self.metric not in rows[-1]:
+        if self.metric not in student:
             self.left_out.append(f"{file}: run {run} did not compute {self.metric}.")
             return
-        student, ensemble = rows[-1], next((row for row in rows if row["role"] == "ensemble"), None)
-        settings = content["settings"]
         saved = Path(str(settings.get("checkpoint_dir"))) / f"{dataset}-{run}.pth"
         found = self._saved(saved, run)
         label = f"{student['name']} {settings.get('student_backbone', '')} {settings.get('embedding_size', '')}"
@@ -211,15 +215,15 @@ class _Builder:
         """Config and model of a checkpoint, on this data; None, and said why, where it is not there."""
         try:
             content = read_checkpoint(file)
-        except (FileNotFoundError, DamagedFileError) as error:
-            reason = "is not there" if isinstance(error, FileNotFoundError) else "is damaged"
+            config = revive_config(content["config"])
+            config["store_dir"] = self.target.settings.store_dir
+            model = get_model(config["model"])(config, self.target.train).to(config["device"])
+            model.load_state_dict(content["state_dict"])
+            model.load_other_parameter(content["other_parameter"])
+        except (OSError, ValueError, LookupError, TypeError, RuntimeError) as error:
+            reason = "is not there" if isinstance(error, FileNotFoundError) else "is damaged, or of another model"
             self.left_out.append(f"Run {run} is in the table without its cost: its checkpoint {file} {reason}.")
             return None
-        config = revive_config(content["config"])
-        config["store_dir"] = self.target.settings.store_dir
-        model = get_model(config["model"])(config, self.target.train).to(config["device"])
-        model.load_state_dict(content["state_dict"])
-        model.load_other_parameter(content["other_parameter"])
         return config, model.eval()
 
     def _student(self, config: Any, model: Any) -> tuple[Cost, Tensor]:

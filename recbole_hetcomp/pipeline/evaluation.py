@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -59,7 +60,7 @@ def largest_difference(test: Mapping[str, float], told: Mapping[str, Any]) -> fl
     0.0
     """
     differences = {name: abs(value - told[name]) for name, value in test.items()}
-    name = max(differences, key=lambda name: differences[name])
+    name = max(differences, key=lambda name: (math.isnan(differences[name]), differences[name]))
     if not differences[name] <= TOLERANCE:
         raise EvaluationDiffersError(
             f"the saved student has {name} {test[name]:.6f} on the test split, its run's table says {told[name]:.6f}"
@@ -72,7 +73,7 @@ def main(words: Sequence[str]) -> int:
     checkpoint, results, to = map(Path, words)
     try:
         found = evaluate(checkpoint, results)
-    except EvaluationDiffersError as error:
+    except (EvaluationDiffersError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     write_json(to, found)

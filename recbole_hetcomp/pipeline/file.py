@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import attrs
+import yaml
 
 from recbole_hetcomp.declared import Settings, convert, did_you_mean, field_types, setting, settings_group
 from recbole_hetcomp.values import read_yaml
@@ -14,6 +15,13 @@ from recbole_hetcomp.values import read_yaml
 OPTIONAL = ("teachers", "evaluate", "export", "profile", "report")
 """Steps that may be left out; a run without its own step for teachers trains them itself."""
 _GIVEN_BY_STEPS = ("store_dir", "result_dir", "checkpoint_dir", "resume")
+_OPTIONS_OF_STEPS = {
+    "prepare": ("output", "name"),
+    "tune": ("output", "model", "resume"),
+    "export": ("checkpoint", "to"),
+    "profile": ("checkpoint", "to"),
+}
+"""Options of commands that the steps give themselves."""
 
 
 @settings_group
@@ -53,10 +61,14 @@ class PipelineFile(Settings):
             if f"import:{name}" not in (self.teachers or self.settings.get("teachers") or ()):
                 raise ValueError(f"imported brings {name!r}, which teachers does not name: add import:{name} to them")
         for key in ("output", "store"):
+            if getattr(self, key) is not None and not getattr(self, key).strip():
+                raise ValueError(
+                    f"{key}={getattr(self, key)!r} is not allowed: a folder is needed, '.' for the file's own"
+                )
             if "://" in (getattr(self, key) or ""):
                 raise ValueError(f"{key}={getattr(self, key)!r} is not allowed: a folder, not an address")
-        for key in ("settings", "student"):
-            taken = [name for name in _GIVEN_BY_STEPS if name in getattr(self, key)]
+        for key, given in {**dict.fromkeys(("settings", "student"), _GIVEN_BY_STEPS), **_OPTIONS_OF_STEPS}.items():
+            taken = [name for name in given if name in (getattr(self, key) or {})]
             if taken:
                 raise ValueError(f"{key}.{taken[0]} is not allowed: the pipeline keeps its files in output and store")
 
@@ -96,13 +108,15 @@ def read_pipeline(file: Path) -> Pipeline:
 
     Raises:
         FileNotFoundError: there is none.
-        yaml.YAMLError: it is no YAML.
-        ValueError: a key is unknown, or a value is not allowed.
+        ValueError: it is no YAML, a key is unknown, or a value is not allowed.
         TypeError: a value has the wrong type.
     """
     if not file.is_file():
         raise FileNotFoundError(f"{file} does not exist: hetcomp pipeline init {file} writes one")
-    content = read_yaml(file.read_text(encoding="utf-8-sig"))
+    try:
+        content = read_yaml(file.read_text(encoding="utf-8-sig"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{file} is no YAML: {' '.join(str(error).split())}") from error
     return Pipeline(file.absolute(), read_keys(content), tuple(content or ()))
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import recbole.quick_start
+import torch
 from recbole.config import Config
 from recbole.utils import get_model
 
 from recbole_hetcomp.declared import suggestion
-from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden, devices_kept
+from recbole_hetcomp.files import DamagedFileError
+from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden, devices_kept, read_checkpoint
 from recbole_hetcomp.recbole_bridge.config import refuse_misspelt
 from recbole_hetcomp.recbole_bridge.registry import general_models, registered, registration_of
+from recbole_hetcomp.recbole_bridge.warm_start import external_ids
+
+_OTHER_DATA = "does not fit its data set, which has changed since it was trained"
 
 
 def run(
@@ -53,8 +59,53 @@ def load_data_and_model(model_file: str) -> tuple[Config, Any, Any, Any, Any, An
 
     Returns:
         config, model, dataset, train_data, valid_data, test_data.
+
+    Raises:
+        FileNotFoundError: it, or its data set, is not there.
+        DamagedFileError: it is damaged, or no saved model.
+        ValueError: the data set is another one than it was trained on.
     """
-    return recbole.quick_start.load_data_and_model(model_file)
+    try:
+        found = recbole.quick_start.load_data_and_model(model_file)
+    except pickle.UnpicklingError as error:
+        raise DamagedFileError(f"{model_file} cannot be read as a checkpoint: {error}") from error
+    except (KeyError, TypeError) as error:
+        if _is_saved_model(model_file):
+            raise
+        raise DamagedFileError(f"{model_file} holds no saved model") from error
+    except RuntimeError as error:
+        if "loading state_dict" not in str(error):
+            raise
+        said = "; ".join(line.strip() for line in str(error).splitlines()[1:2])
+        raise ValueError(f"{model_file} {_OTHER_DATA}: {said}") from error
+    _check_ids(model_file, found[2])
+    return found
+
+
+def _check_ids(file: str, dataset: Any) -> None:
+    """Refuse a data set whose users or items have other rows than a student was trained with.
+
+    RecBole numbers ids as they come: the same data in another order give every row to somebody else.
+
+    Raises:
+        ValueError: they have.
+    """
+    try:
+        ids = read_checkpoint(file).get("ids") or {}
+    except DamagedFileError:  # RecBole's own does not say whose its rows are
+        return
+    for side, now in external_ids(dataset).items():
+        if side in ids and now != ids[side]:
+            raise ValueError(f"{file} {_OTHER_DATA}: it has other {side}s, or has them in another order")
+
+
+def _is_saved_model(file: str) -> bool:
+    """Whether a file, which torch can read, has what RecBole looks for."""
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:  # RecBole's own, with its Config
+        return True
+    return isinstance(content, dict) and {"config", "state_dict"} <= set(content)
 
 
 def reports(model: str) -> bool:

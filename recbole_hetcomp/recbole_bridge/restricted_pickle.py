@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from recbole.model.abstract_recommender import AbstractRecommender
 
-from recbole_hetcomp.files import verify_archive
+from recbole_hetcomp.files import DamagedFileError, verify_archive
 from recbole_hetcomp.recbole_bridge.wrapping import called_by_recbole, wrap
 
 TRUST = "HETCOMP_TRUST_CHECKPOINTS"
@@ -105,22 +105,38 @@ def load_checkpoint(torch_load: Callable[..., Any], revive: Callable[[Any], Any]
         f: the file, and what else ``torch.load`` takes.
 
     Raises:
-        DamagedFileError: it is truncated or altered.
+        DamagedFileError: it is truncated, altered or no checkpoint at all.
         pickle.UnpicklingError: it names something else.
     """
     if isinstance(f, (str, os.PathLike)) and _is_archive(f):
         verify_archive(os.fspath(f))
+    load = _saying_what_is_wrong(torch_load, f)
     try:
-        return revive(torch_load(f, *args, **{**kw, "weights_only": True}))
+        return revive(load(f, *args, **{**kw, "weights_only": True}))
     except pickle.UnpicklingError:
         if os.environ.get(TRUST) == "1":
-            return torch_load(f, *args, **{**kw, "weights_only": False})
+            return load(f, *args, **{**kw, "weights_only": False})
     restricted = sys.modules[__name__]
-    content = torch_load(f, *args, **{**kw, "weights_only": False, "pickle_module": restricted})
+    content = load(f, *args, **{**kw, "weights_only": False, "pickle_module": restricted})
     if isinstance(content, dict) and isinstance(content.get("other_parameter"), dict):
         kept = {name: value for name, value in content["other_parameter"].items() if not isinstance(value, _LeftOut)}
         content["other_parameter"] = kept
     return revive(content)
+
+
+def _saying_what_is_wrong(torch_load: Callable[..., Any], file: Any) -> Callable[..., Any]:
+    """``torch.load``, of whose many errors on what is no checkpoint one is made that names the file."""
+
+    def load(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return torch_load(*args, **kwargs)
+        except (OSError, MemoryError, pickle.UnpicklingError):
+            raise
+        except Exception as error:  # unpickling raises errors of any kind on what is no pickle
+            said = " ".join(str(error).split())
+            raise DamagedFileError(f"{file} cannot be read as a checkpoint: {type(error).__name__}: {said}") from error
+
+    return load
 
 
 def guard_torch_load(revive: Callable[[Any], Any]) -> None:

@@ -88,8 +88,7 @@ def saved_model(checkpoint: str | Path, seen: str = SEEN[0]) -> SavedModel:
     """
     if seen not in SEEN:
         raise ValueError(f"seen={seen!r} is not allowed: one of {', '.join(SEEN)}")
-    if not Path(checkpoint).is_file():
-        raise FileNotFoundError(f"{checkpoint} does not exist")
+    check_file(Path(checkpoint))
     config, model, dataset, *loaders = load_data_and_model(str(checkpoint))
     if model.type not in (ModelType.GENERAL, ModelType.TRADITIONAL):
         raise ValueError(
@@ -101,6 +100,19 @@ def saved_model(checkpoint: str | Path, seen: str = SEEN[0]) -> SavedModel:
     training = items_seen(dataset, train, "training")
     had = training if seen == "training" else items_seen(dataset, train, seen)
     return SavedModel(config, model, dataset, (loaders[0], loaders[1], loaders[2]), had, training)
+
+
+def check_file(checkpoint: Path) -> None:
+    """Refuse a checkpoint that is not there.
+
+    Raises:
+        FileNotFoundError: there is nothing of this name.
+        IsADirectoryError: it is a folder.
+    """
+    if checkpoint.is_dir():
+        raise IsADirectoryError(f"{checkpoint} is a folder: a checkpoint that a run saved (.pth) is needed")
+    if not checkpoint.is_file():
+        raise FileNotFoundError(f"{checkpoint} does not exist")
 
 
 def items_seen(dataset: Any, train: Any, seen: str) -> Ragged:

@@ -135,12 +135,16 @@ def test_exit_statuses_and_pages(finished_run, export, tmp_path, capsys):
         (["--keep=0.9", "--max-bytes=-5"], "max_bytes=-5"),
         (["--keep=0.9", "--to=page.pdf"], "ends in .html, .md, .json"),
         (["--keep=0.9", "--to=no/page.md"], "no does not exist"),
+        (["--keep=0.9", "--to=folder.md"], "to='folder.md' is not allowed: it is a folder"),
         (["--keep=0.9", "--export=gone"], "gone does not exist"),
+        (["--keep=0.9", "--export=file.txt"], "file.txt is a file, and no export"),
         (["--keep=0.9", "--store_dir=empty"], "empty has no BPR, EASE of these data"),
         (["--keep=0.9", "--export=."], "is no export"),
         ([], "--keep"),
     ],
 )
 def test_what_cannot_be_checked_is_status_2(finished_run, words, said, capsys):
+    Path("folder.md").mkdir()
+    Path("file.txt").touch()
     assert cli.main(["check", f"--checkpoint={finished_run.checkpoint}", *words]) == 2
     assert said in capsys.readouterr().err

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from recbole_hetcomp import cli
 from recbole_hetcomp.deployment.leaderboard import leaderboard
@@ -26,8 +27,18 @@ def results(finished_run, tmp_path_factory):
     for name, one in (("a", content), ("b", other), ("c", gone), ("d", bare)):
         (folder / name).mkdir(parents=True)
         (folder / name / "results.json").write_text(json.dumps(one))
-    (folder / "e").mkdir()
-    (folder / "e" / "results.json").write_text("{")
+    foreign = [{**content, "rows": []}, {**content, "rows": ["a"]}, {**content, "settings": None}, [1]]
+    foreign += [{**content, "rows": [{"name": "HetComp", "role": "student", "recall@50": 1.0}]}]
+    for number, text in enumerate(("{", *map(json.dumps, foreign))):
+        (folder / f"foreign-{number}").mkdir()
+        (folder / f"foreign-{number}" / "results.json").write_text(text)
+    damaged = folder / "f" / "saved"
+    damaged.mkdir(parents=True)
+    where = {**content["settings"], "checkpoint_dir": str(damaged)}
+    for run, state in (("short", {}), ("list", None)):
+        torch.save({"config": {}, "state_dict": state} if run == "short" else [1], damaged / f"ml-100k-{run}.pth")
+        (folder / run).mkdir()
+        (folder / run / "results.json").write_text(json.dumps({**content, "run": run, "settings": where}))
     return folder.parent
 
 
@@ -79,7 +90,7 @@ def test_the_best_come_first_and_one_of_them_is_on_the_front(board):
 
 def test_costs_and_popularity_are_measured(board):
     table = board.table.set_index("of")
-    whole = table.drop(index="HetComp-gone")
+    whole = table.drop(index=["HetComp-gone", "short", "list"])
     assert (whole[["bytes", "p50_ms", "p95_ms", "averagepopularity@50"]] > 0).all(axis=None)
     students = whole[whole["role"] == "student"]
     assert (students["bytes"] == 4 * students["parameters"]).all()
@@ -94,6 +105,9 @@ def test_what_is_left_out_is_said(board):
     assert "run HetComp-other is of other data or of another split (0000000000000000)" in said
     assert "run HetComp-bare did not compute recall@50" in said
     assert "is no run's result (JSONDecodeError)" in said
+    assert said.count("is no run's result") == 6
+    for run in ("short", "list"):
+        assert f"Run {run} is in the table without its cost: its checkpoint" in said
     assert "HetComp-gone is in the table without its cost" in said
     assert "1 teachers of the store are of other data" in said
     assert not set(board.table["of"]) & {"HetComp-other", "HetComp-bare"}
@@ -114,3 +128,10 @@ def test_nothing_to_list_and_no_such_metric(tmp_path, store, capsys):
     assert "no model of ml-100k with this split was found" in capsys.readouterr().err
     assert cli.main(["leaderboard", f"--store_dir={store}", "--metric=ndcg@13"]) == 2
     assert "metric='ndcg@13' is not computed here" in capsys.readouterr().err
+
+
+def test_a_folder_of_results_that_is_not_there_is_refused(store, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for name in ("none", "file"):
+        assert cli.main(["leaderboard", f"--results={tmp_path / name}", f"--store_dir={store}"]) == 2
+        assert f"{name} is no folder" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from recbole_hetcomp.files import read_json
-from recbole_hetcomp.pipeline.evaluation import EvaluationDiffersError, evaluate, main
+from recbole_hetcomp.pipeline.evaluation import EvaluationDiffersError, evaluate, largest_difference, main
 
 
 def test_a_saved_student_has_its_tables_metrics(finished_run, tmp_path, capsys):
@@ -30,3 +30,15 @@ def test_a_student_that_is_not_its_tables_is_refused(finished_run, tmp_path):
     words = [str(finished_run.checkpoint), str(tmp_path / "other.json"), str(tmp_path / "evaluation.json")]
     assert main(words) == 1
     assert not (tmp_path / "evaluation.json").exists()
+
+
+def test_a_metric_that_is_no_number_is_no_agreement():
+    with pytest.raises(EvaluationDiffersError, match="ndcg@50 nan"):
+        largest_difference({"recall@50": 0.5, "ndcg@50": float("nan")}, {"recall@50": 0.5, "ndcg@50": 0.5})
+
+
+def test_a_damaged_student_is_named_in_a_line(finished_run, tmp_path, capsys):
+    damaged = tmp_path / "student.pth"
+    damaged.write_bytes(finished_run.checkpoint.read_bytes()[:1000])
+    assert main([str(damaged), str(finished_run.results / "results.json"), str(tmp_path / "evaluation.json")]) == 1
+    assert f"error: {damaged} is damaged" in capsys.readouterr().err

@@ -81,6 +81,31 @@ def test_what_is_wrong_is_said_before_anything_runs(text, message, capsys):
     assert sorted(path.name for path in Path.cwd().iterdir()) == ["pipeline.yaml"]
 
 
+@pytest.mark.parametrize("content", [b"output: [1\r\n", b"\xff\xfe\x00", b"a: b: c"])
+def test_what_is_no_yaml_is_said_in_a_line(content, tmp_path, capsys):
+    file = tmp_path / "my pipeline.yaml"
+    file.write_bytes(content)
+    assert main(["pipeline", "run", str(file)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {file} is no YAML: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"output": ""}, "output='' is not allowed: a folder is needed"),
+        ({"store": " "}, "store=' ' is not allowed: a folder is needed"),
+        ({"export": {"to": "elsewhere"}}, "export.to is not allowed"),
+        ({"profile": {"checkpoint": "other.pth"}}, "profile.checkpoint is not allowed"),
+        ({"prepare": {"input": "a.csv", "output": "data"}}, "prepare.output is not allowed"),
+        ({"tune": {"output": "sweep"}}, "tune.output is not allowed"),
+    ],
+)
+def test_what_steps_give_themselves_is_refused(content, said):
+    with pytest.raises(ValueError, match=said):
+        read_keys(content)
+
+
 def test_a_missing_file_says_how_to_begin(capsys):
     assert main(["pipeline", "run", "mine.yaml"]) == 2
     assert "mine.yaml does not exist: hetcomp pipeline init mine.yaml writes one" in capsys.readouterr().err

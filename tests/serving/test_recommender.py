@@ -218,3 +218,12 @@ def test_a_wrong_call_writes_nothing(student, more, said, tmp_path, capsys):
     assert "gone.pth does not exist" in capsys.readouterr().err
     assert cli.main(words(student, tmp_path / "no" / "lists.csv")) == 2
     assert cli.main(words(student, tmp_path / "lists.doc")) == 2
+    (tmp_path / "folder.csv").mkdir()
+    assert cli.main(words(student, tmp_path / "folder.csv")) == 2
+    assert "folder.csv is a folder" in capsys.readouterr().err
+
+
+def test_ids_between_commas_may_be_longer_than_a_files_name(student, tmp_path, capsys):
+    asked = [str(number) for number in range(1, 301)]
+    assert cli.main(words(student, tmp_path / "many.csv", f"--users={','.join(asked)}", "--k=1")) == 0
+    assert pd.read_csv(tmp_path / "many.csv")["user"].astype(str).tolist() == asked

@@ -22,7 +22,7 @@ Ranker = Callable[[NDArray[np.int64], NDArray[np.int64], int], NDArray[np.int64]
 """Rows of users [B], rows of items seen [B, S] and k → rows of the best items [B, k], -1 behind the last."""
 
 
-class ParityError(RuntimeError):
+class ParityError(ValueError):
     """An artefact does not rank as the model does."""
 
 

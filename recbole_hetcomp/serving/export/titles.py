@@ -57,5 +57,20 @@ def _choice(columns: dict[str, tuple[int, str]], item_field: str) -> str | None:
 def _read(file: Path, separator: str, item: int, title: int) -> dict[str, str]:
     with opened(file) as lines:
         next(lines)
-        rows = csv.reader(lines, delimiter=separator)
+        rows = (_fields(line.rstrip("\n"), separator) for line in lines)
         return {row[item]: row[title] for row in rows if len(row) > max(item, title) and row[title]}
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    """The fields of a line, out of their quotation marks; a mark that nothing closes is part of a title.
+
+    >>> _fields('1 "Weird Al 1999', " "), _fields('1 "Say ""Yes"" now" 1999', " "), _fields('1 "Heroes" 1977', " ")
+    (['1', '"Weird', 'Al', '1999'], ['1', 'Say "Yes" now', '1999'], ['1', 'Heroes', '1977'])
+    """
+    plain = line.split(separator)
+    if '"' not in line:
+        return plain
+    try:
+        return next(csv.reader([line], delimiter=separator, strict=True))
+    except csv.Error:
+        return plain

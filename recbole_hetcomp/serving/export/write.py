@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import tempfile
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -11,10 +13,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from recbole_hetcomp.extras import require
-from recbole_hetcomp.files import replace_folder, sha256_of, versions, write_json
+from recbole_hetcomp.files import DamagedFileError, read_json, replace_folder, sha256_of, versions, write_json
 from recbole_hetcomp.recbole_bridge.config import run_settings
 from recbole_hetcomp.serving import SEEN, exported
 from recbole_hetcomp.serving.export import INDEXES, PARITY_K, PRECISIONS, compressed, rankers
@@ -26,6 +29,8 @@ from recbole_hetcomp.serving.export.titles import titles_of
 from recbole_hetcomp.serving.export.vectors import vectors_of
 from recbole_hetcomp.serving.saved import SavedModel, saved_model
 from recbole_hetcomp.student.model import DistilledStudent
+
+_SYSTEMS_OWN = {".DS_Store", "Thumbs.db", "desktop.ini"}  # what file browsers leave in a folder
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ def export(checkpoint: str | Path, target: str | Path, wanted: Wanted | None = N
 
     Args:
         checkpoint: what a run saved; its data set must be where it was.
-        target: the folder; an earlier export in its place is replaced, anything else is refused.
+        target: the folder, or a link to it; an earlier export in its place is replaced, anything else is refused.
         wanted: what it is to hold.
 
     Returns:
@@ -80,17 +85,22 @@ def export(checkpoint: str | Path, target: str | Path, wanted: Wanted | None = N
     Raises:
         FileNotFoundError: the checkpoint, its data set or a teacher of the ensemble is gone.
         ValueError: the model's scores are no dot products, a name is not known, or the folder holds something else.
+        OSError: it cannot be written, for want of room for example.
         ParityError: an artefact ranks in another way than the model; nothing is exported.
         MissingPackageError: a package of the extra ``export`` is not installed.
     """
     require("An export", "pyarrow", "onnx", "onnxruntime", "faiss")
     wanted, target = wanted or Wanted(), Path(target)
     check_target(target)
+    target = target.resolve()  # of a link, what it leads to is replaced
     saved = saved_model(checkpoint, wanted.seen)
-    with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=f".{target.name}.") as place:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as place:
         folder = Path(place) / "new"
         folder.mkdir()
-        manifest = _fill(folder, saved, wanted, Path(checkpoint).stem)
+        try:
+            manifest = _fill(folder, saved, wanted, Path(checkpoint).stem)
+        except SafetensorError as error:  # a full disk, which it does not raise as the system does
+            raise OSError(f"{target} cannot be written: {error}") from error
         if target.exists():
             replace_folder(folder, target, _empty(Path(place) / "old"))
         else:
@@ -99,18 +109,38 @@ def export(checkpoint: str | Path, target: str | Path, wanted: Wanted | None = N
 
 
 def check_target(target: Path) -> None:
-    """Refuse a folder that holds something other than an earlier export.
+    """Refuse a place where an export cannot be put, or where it would take the place of something else.
 
     Raises:
-        FileNotFoundError: the folder that it would stand in does not exist.
-        ValueError: something else stands in its place.
+        FileNotFoundError: the folder that it would stand in does not exist, or a link leads nowhere.
+        ValueError: something else stands in its place, files that no export wrote lie in it, or the command runs in it.
+        PermissionError: nothing may be written beside it.
     """
-    if not target.absolute().parent.is_dir():
-        raise FileNotFoundError(f"{target.absolute().parent} does not exist")
-    if target.exists() and not target.is_dir():
+    if target.is_symlink() and not target.exists():
+        raise FileNotFoundError(f"{target} is a link to {os.readlink(target)}, which does not exist")
+    place = target.resolve()
+    if not place.parent.is_dir():
+        raise FileNotFoundError(f"{place.parent} does not exist")
+    if not os.access(place.parent, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place.parent))
+    if place.exists() and not place.is_dir():
         raise ValueError(f"{target} is a file: an export is a folder")
-    if target.is_dir() and any(target.iterdir()) and not (target / exported.MANIFEST).is_file():
-        raise ValueError(f"{target} holds files that are no export: choose another folder")
+    if place in (Path.cwd(), *Path.cwd().parents):
+        raise ValueError(f"{target} is the folder that the command runs in, or holds it: choose another folder")
+    if place.is_dir():
+        others = sorted({entry.name for entry in place.iterdir()} - _of_export(place) - _SYSTEMS_OWN)
+        if others:
+            raise ValueError(f"{target} holds files that are no export, {others[0]} first: choose another folder")
+
+
+def _of_export(folder: Path) -> set[str]:
+    """Names of the files of the export in a folder; none where it holds no export."""
+    try:
+        told = read_json(folder / exported.MANIFEST)
+    except (FileNotFoundError, DamagedFileError):
+        return set()
+    files = told.get("files")
+    return {exported.MANIFEST, *files} if "schema" in told and isinstance(files, dict) else set()
 
 
 def _fill(folder: Path, saved: SavedModel, wanted: Wanted, run: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -119,6 +120,53 @@ def test_an_earlier_export_is_replaced_and_other_files_are_not(finished_run, cop
     assert "no export" in capsys.readouterr().err
     assert [file.name for file in (tmp_path / "mine").iterdir()] == ["letter.txt"]
     assert sorted(file.name for file in tmp_path.iterdir()) == ["copy", "mine"]
+
+
+def test_nothing_but_an_export_is_replaced(finished_run, copy, tmp_path, capsys, monkeypatch):
+    words = ["export", "--checkpoint", str(finished_run.checkpoint), "--k", "5", "--to"]
+    entry = tmp_path / "entry"  # as one of the store
+    entry.mkdir()
+    write_json(entry / "manifest.json", {"format_version": 1})
+    (copy / "notes.txt").write_text("mine")
+    for target, found in ((entry, "manifest.json"), (copy, "notes.txt")):
+        before = {file.name: file.read_bytes() for file in target.iterdir()}
+        assert cli.main([*words, str(target)]) == 2
+        assert f"holds files that are no export, {found} first" in capsys.readouterr().err
+        assert {file.name: file.read_bytes() for file in target.iterdir()} == before
+    (copy / "notes.txt").unlink()
+    monkeypatch.chdir(copy)
+    for target in (".", ".."):
+        assert cli.main([*words, target]) == 2
+        assert "is the folder that the command runs in" in capsys.readouterr().err
+    assert read(copy).manifest["parity"]["k"] != 5
+
+
+def test_of_a_link_what_it_leads_to_is_replaced(finished_run, copy, tmp_path, capsys):
+    words = ["export", "--checkpoint", str(finished_run.checkpoint), "--k", "5", "--to"]
+    (tmp_path / "link").symlink_to("copy")
+    (tmp_path / "lost").symlink_to("nowhere")
+    assert cli.main([*words, str(tmp_path / "link")]) == 0
+    assert os.readlink(tmp_path / "link") == "copy"
+    assert read(copy).manifest["parity"]["k"] == 5
+    capsys.readouterr()
+    assert cli.main([*words, str(tmp_path / "lost")]) == 2
+    assert "lost is a link to nowhere, which does not exist" in capsys.readouterr().err
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["copy", "link", "lost"]
+
+
+def test_a_full_disk_is_said_in_a_line_and_leaves_the_export_before(finished_run, copy, tmp_path, capsys):
+    resource = pytest.importorskip("resource")
+    before, limits = (copy / MANIFEST).read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    words = ["export", "--checkpoint", str(finished_run.checkpoint), "--to", str(copy)]
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+        status = cli.main(words)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert status == 1
+    assert f"error: {copy} cannot be written: " in capsys.readouterr().err
+    assert (copy / MANIFEST).read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["copy"]
 
 
 def altered(folder: Path) -> None:
