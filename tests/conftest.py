@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
-RAY_TESTS = {"tune", "test_ray.py", "test_spread.py"}
+RAY_TESTS = {"tune", "test_ray.py", "test_spread.py", "test_recommend_spread.py"}
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

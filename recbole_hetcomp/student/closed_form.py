@@ -81,7 +81,7 @@ class ClosedForm:
         """What is known of each row, float [B, 2 d + 2]."""
         lengths = partners.lengths()
         fitted = fitted_rows(partners, self.other, self.unobserved_weight, _REGULAR, 1.0)
-        owner = torch.arange(len(lengths)).repeat_interleave(lengths)
+        owner = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)
         total = torch.zeros_like(fitted)
         step = max(1, _BLOCK_NUMBERS // self.other.shape[1])
         for rows, values in zip(owner.split(step), partners.values.split(step)):
@@ -93,5 +93,5 @@ class ClosedForm:
 def some_rows(pairs: Ragged, rows: Tensor) -> Ragged:
     """Some of the rows, in the order that is asked for."""
     listed = pairs.padded(rows)
-    owner = torch.arange(len(rows))[:, None].expand_as(listed)[listed >= 0]
+    owner = torch.arange(len(rows), device=rows.device)[:, None].expand_as(listed)[listed >= 0]
     return Ragged.from_pairs(owner, listed[listed >= 0], len(rows))
