@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["service_fixtures", "pipeline_fixtures"]
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 RAY_TESTS = {"tune", "test_ray.py", "test_spread.py", "test_recommend_spread.py"}
 

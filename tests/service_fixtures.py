@@ -7,36 +7,37 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from export_folders import small_export
-
-pytest.importorskip("fastapi")
-
-import uvicorn
-from fastapi.testclient import TestClient
-
-from recbole_hetcomp.serving.service.app import create_app
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A link to an export, as it is served."""
+    from export_folders import small_export
+
     small_export(tmp_path / "first")
     (tmp_path / "served").symlink_to("first")
     return tmp_path / "served"
 
 
 @pytest.fixture
-def client(folder: Path) -> Iterator[TestClient]:
+def client(folder: Path) -> Iterator[Any]:
     """Asks the service; it looks at the folder every 20 ms."""
-    with TestClient(create_app(folder, every=0.02)) as client:
+    testclient = pytest.importorskip("fastapi.testclient")
+    from recbole_hetcomp.serving.service.app import create_app
+
+    with testclient.TestClient(create_app(folder, every=0.02)) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Callable[..., str]]:
     """``served(folder, token)``: address of a service that runs in a thread."""
+    uvicorn = pytest.importorskip("uvicorn")
+    from recbole_hetcomp.serving.service.app import create_app
+
     running = []
 
     def serve(folder: Path, token: str | None = None) -> str:
