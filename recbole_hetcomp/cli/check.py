@@ -22,7 +22,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--max-ms", type=float, help="Milliseconds for one user, at the 95th percentile.")
 @click.option("--max-bytes", type=int, help="Bytes that the model keeps.")
 @click.option("--k", default=K, help="Items of a list.")
-@click.option("--store_dir", help="The store of its teachers, where it is not where it was.")
+@options.teachers_store()
 @click.option("--to", type=_PATH, help="One page with all of it: .html, .md or .json.")
 def check(
     checkpoint: Path, export: Path | None, keep: float, metric: str | None, strict: bool, max_ms: float | None,

@@ -154,6 +154,11 @@ def student() -> Decorator:
     return click.option("--checkpoint", required=True, type=kind, help="The student that a run saved (.pth).")
 
 
+def teachers_store() -> Decorator:
+    """``--store_dir`` of the teachers of a saved student."""
+    return click.option("--store_dir", help="The store of its teachers, where it is not where it was.")
+
+
 def seen() -> Decorator:
     """``--seen``."""
     help = "Which items of a user are left out: all in the data set, or those of the training split."

@@ -20,7 +20,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--users", default=USERS, help="Users that are served one by one, for the latency.")
 @click.option("--repeats", default=REPEATS, help="Turns; all models take turns.")
 @click.option("--threads", default=THREADS, help="Threads of torch on the CPU.")
-@click.option("--store_dir", help="The store of its teachers, where it is not where it was.")
+@options.teachers_store()
 @click.option("--to", type=_PATH, help="Folder for profile.csv, profile.json and profile.png.")
 def profile(
     checkpoint: Path, k: int, batch: int, users: int, repeats: int, threads: int, store_dir: str | None,

@@ -14,6 +14,24 @@ from recbole_hetcomp.deployment import REPEATS, THREADS, USERS, K
 from recbole_hetcomp.serving.costs import Serve, Speed, served_by, single_ms, stored_bytes
 
 
+def check_limits(max_bytes: float | None, max_ms: float | None, k: int) -> None:
+    """Refuse limits that make no sense.
+
+    Args:
+        max_bytes: bytes that a model keeps at most; None: no limit.
+        max_ms: milliseconds for one user at most; None: no limit.
+        k: items of a list that is timed.
+
+    Raises:
+        ValueError: names one.
+    """
+    for name, value in (("max_bytes", max_bytes), ("max_ms", max_ms)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name}={value} is not allowed: above 0")
+    if k < 1:
+        raise ValueError(f"k={k} is not allowed: at least 1")
+
+
 @dataclass(frozen=True)
 class Cost:
     """What one model costs.

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from recbole_hetcomp.deployment import THREADS, K
-from recbole_hetcomp.deployment.cost import Stopwatch
+from recbole_hetcomp.deployment.cost import Stopwatch, check_limits
 from recbole_hetcomp.deployment.parity import parity_of
 from recbole_hetcomp.deployment.saved import SavedStudent
 from recbole_hetcomp.files import versions, write_json, write_text_whole
@@ -53,12 +53,7 @@ class Demands:
         """
         if not (math.isfinite(self.keep) and self.keep > 0):
             raise ValueError(f"keep={self.keep} is not allowed: a share above 0, such as 0.98")
-        for name in ("max_ms", "max_bytes"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name}={value} is not allowed: above 0")
-        if self.k < 1:
-            raise ValueError(f"k={self.k} is not allowed: at least 1")
+        check_limits(self.max_bytes, self.max_ms, self.k)
         if self.metric is not None:
             parsed_metric(self.metric)
 

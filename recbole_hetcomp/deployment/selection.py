@@ -15,7 +15,7 @@ import torch
 from recbole.utils import get_model
 
 from recbole_hetcomp.deployment import BACKBONES, DIMENSIONS, K
-from recbole_hetcomp.deployment.cost import Cost, Stopwatch
+from recbole_hetcomp.deployment.cost import Cost, Stopwatch, check_limits
 from recbole_hetcomp.deployment.pareto import pareto_front, write_pareto
 from recbole_hetcomp.files import write_csv
 from recbole_hetcomp.recbole_bridge.config import settings_for
@@ -53,12 +53,7 @@ class Budget:
         """
         if self.max_bytes is None and self.max_ms is None:
             raise ValueError("there is no budget: give --max-bytes, --max-ms or both")
-        for name in ("max_bytes", "max_ms"):
-            value = getattr(self, name)
-            if value is not None and not (np.isfinite(value) and value > 0):
-                raise ValueError(f"{name}={value} is not allowed: above 0")
-        if self.k < 1:
-            raise ValueError(f"k={self.k} is not allowed: at least 1")
+        check_limits(self.max_bytes, self.max_ms, self.k)
 
     def problem(self, cost: Cost) -> str:
         """Why a cost is too much; nothing where it is not."""

@@ -168,9 +168,11 @@ def _fill(folder: Path, saved: SavedModel, wanted: Wanted, run: str) -> dict[str
         },
         "licence": {"model": wanted.licence, "data": wanted.data_licence},
     }
-    manifest["files"] = _files(folder)
-    (folder / exported.CARD).write_text(model_card(manifest), encoding="utf-8")
-    manifest["files"] = _files(folder)
+    files = {file.name: _told(file) for file in folder.iterdir()}
+    manifest["files"] = dict(sorted(files.items()))
+    card = folder / exported.CARD
+    card.write_text(model_card(manifest), encoding="utf-8")
+    manifest["files"] = dict(sorted({**files, card.name: _told(card)}.items()))
     write_json(folder / exported.MANIFEST, manifest)
     for file in folder.iterdir():  # a service may run as another user
         file.chmod(0o644)
@@ -226,8 +228,8 @@ def _names(ids: Any) -> NDArray[np.object_]:
     return np.array([str(name) for name in ids[1:]], dtype=object)
 
 
-def _files(folder: Path) -> dict[str, dict[str, Any]]:
-    return {file.name: {"bytes": file.stat().st_size, "sha256": sha256_of(file)} for file in sorted(folder.iterdir())}
+def _told(file: Path) -> dict[str, Any]:
+    return {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
 
 
 def _seen(saved: SavedModel) -> dict[str, NDArray[Any]]:

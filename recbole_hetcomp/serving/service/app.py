@@ -39,7 +39,12 @@ _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_PROBLEMS = {401: "A token is needed.", 404: "It is not known.", 413: "It is too large.", 422: "It is not allowed."}
+_PROBLEMS = {
+    401: "A token is needed.",
+    404: "It is not known.",
+    413: "It is too large.",
+    422: "It is not as it should be.",
+}
 _ABOUT = (
     "A distilled student's lists by external ids. `POST /recommend` for one or many users, `POST /similar-items` for "
     "what is like an item. A new export put in the folder is taken up while requests are answered."
@@ -220,10 +225,4 @@ def _documented(asked: type[BaseModel], answered: type[BaseModel], *problems: in
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    said = {
-        401: "A token is needed.",
-        404: "It is not known.",
-        413: "It is too large.",
-        422: "It is not as it should be.",
-    }
-    return {status: {"model": s.Problem, "description": said[status]} for status in statuses}
+    return {status: {"model": s.Problem, "description": _PROBLEMS[status]} for status in statuses}
