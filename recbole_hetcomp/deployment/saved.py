@@ -119,17 +119,11 @@ class SavedStudent:
         """Its teachers' ensemble, from the store.
 
         Raises:
-            ValueError: it had no teachers, or the store does not have them.
+            ValueError: it had no teachers.
+            FileNotFoundError: the store does not have them.
         """
-        found = find_teachers(self.config, self.settings, self.data)
-        if not found.planned:
-            raise ValueError(f"{self.config['model']} has no teachers")
-        if found.missing:
-            raise ValueError(
-                f"{self.settings.store_dir} has no {', '.join(found.missing)} of these data and settings: give the "
-                "store that the student learnt from as --store_dir, or train them by hetcomp teachers"
-            )
-        return form_ensemble(self.config, self.settings, self.data, found.in_order(), self.train._dataset, self.valid)
+        teachers = find_teachers(self.config, self.settings, self.data).required(self.config["model"])
+        return form_ensemble(self.config, self.settings, self.data, teachers, self.train._dataset, self.valid)
 
     def per_user(self, lists: Sequence[Tensor], metric: str, k: int) -> list[Any]:
         """A metric of every user of the test split, of several rankings alike, float64 [n] each.

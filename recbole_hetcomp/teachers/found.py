@@ -22,10 +22,12 @@ class FoundTeachers:
     Attributes:
         planned: the teachers.
         trajectories: the entries, by the teacher's label.
+        store_dir: the store.
     """
 
     planned: tuple[PlannedTeacher, ...]
     trajectories: Mapping[str, Trajectory]
+    store_dir: str
 
     @property
     def missing(self) -> list[str]:
@@ -37,6 +39,25 @@ class FoundTeachers:
         return tuple(
             (one.label, self.trajectories[one.label]) for one in self.planned if one.label in self.trajectories
         )
+
+    def required(self, student: str) -> tuple[tuple[str, Trajectory], ...]:
+        """Name and trajectory of each, all of them.
+
+        Args:
+            student: whose teachers they are, for the message.
+
+        Raises:
+            ValueError: it has none.
+            FileNotFoundError: the store does not have all.
+        """
+        if not self.planned:
+            raise ValueError(f"{student} has no teachers, so there is no ensemble")
+        if self.missing:
+            raise FileNotFoundError(
+                f"store {self.store_dir} has no {', '.join(self.missing)} of these data and settings: run the "
+                "student's command again, or give its store where the command has --store_dir"
+            )
+        return self.in_order()
 
 
 def find_teachers(config: Config, settings: HetCompSettings, data: Interactions) -> FoundTeachers:
@@ -54,4 +75,4 @@ def find_teachers(config: Config, settings: HetCompSettings, data: Interactions)
             if entry is not None:
                 found[one.label] = entry
                 break
-    return FoundTeachers(tuple(planned), found)
+    return FoundTeachers(tuple(planned), found, settings.store_dir)

@@ -33,14 +33,7 @@ def ensemble_of(saved: SavedModel, length: int) -> NDArray[np.int32]:
     train, valid, _ = saved.loaders
     settings = settings_for(saved.config, saved.n_items - 1)
     data = Interactions.from_datasets(train._dataset, valid._dataset)
-    found = find_teachers(saved.config, settings, data)
-    if found.missing:
-        raise FileNotFoundError(
-            f"teacher {found.missing[0]} is not in store {settings.store_dir} any more: run the student's command "
-            "again, or export without the ensemble"
-        )
-    if not found.planned:
-        raise ValueError(f"{saved.config['model']} learned from no teachers")
-    lists = form_ensemble(saved.config, settings, data, found.in_order(), train._dataset, valid).lists
+    teachers = find_teachers(saved.config, settings, data).required(saved.config["model"])
+    lists = form_ensemble(saved.config, settings, data, teachers, train._dataset, valid).lists
     lists = without(lists, Membership.of(saved.seen).holds(torch.arange(saved.n_users), lists))[1:, :length]
     return torch.where(lists == PAD, PAD, lists - 1).to(torch.int32).numpy()
