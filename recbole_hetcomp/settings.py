@@ -246,6 +246,12 @@ class Loss(Settings):
         "the taught list), unobserved (all of them).",
         one_of=("untaught", "unobserved"),
     )
+    place_decay: Optional[float] = setting(
+        30.0,
+        "T of the weight exp(-k / T) of place k of the unobserved list in the fine loss, in ranks; None: the paper's "
+        "two lists, the first K/2 and K/10.",
+        above=0,
+    )
     coarse_weight: float = setting(0.01, "Weight of the coarse loss, summed over a batch's users.", at_least=0)
     fine_weight: float = setting(0.005, "Weight of the fine loss, summed over a batch's users.", at_least=0)
     base_loss_weight: float = setting(0.0, "Weight of the backbone's own loss.", at_least=0)
@@ -290,7 +296,7 @@ class Training(Settings):
         1024, "Interactions in a batch with user_sampling: interaction and of the base loss.", at_least=1
     )
     learning_rate: float = setting(0.06, "Learning rate.", above=0)
-    weight_decay: float = setting(0.0, "The L2 penalty of the optimizer.", at_least=0)
+    weight_decay: float = setting(1e-5, "The L2 penalty of the optimizer.", at_least=0)
     scaled_weight_decay: Optional[float] = setting(
         None, "c in weight_decay = c / sqrt(users x items), where weight_decay is not given; None: no rule.", at_least=0
     )

@@ -172,9 +172,20 @@ def fine_loss(
     pi_minus: list[int],
     K: int,
     behind_observed: str = "untaught",
+    place_decay: float | None = None,
 ) -> float:
     """Section 5, L_fine for one user; ``pi_minus`` may be shorter than K."""
     taught = pi_minus[: K // 2] if behind_observed == "untaught" else []
+    if place_decay is not None:  # each place against all unobserved items that do not stand before it
+        half, tenth = K // 2, max(1, K // 10)
+        weight = [math.exp(-k / place_decay) for k in range(max(half, tenth))]
+        terms = [
+            logsumexp([scores[i] for i in range(len(scores)) if i not in observed and i not in pi_minus[:k]])
+            - scores[pi_minus[k]]
+            for k in range(min(len(weight), len(pi_minus)))
+        ]
+        order = math.fsum(w * term for w, term in zip(weight, terms)) * 0.5 * (half + tenth) / math.fsum(weight)
+        return rank_loss(scores, observed, pi_plus, taught) + order
     return rank_loss(scores, observed, pi_plus, taught) + 0.5 * (
         rank_loss(scores, observed, pi_minus[: K // 2]) + rank_loss(scores, observed, pi_minus[: max(1, K // 10)])
     )

@@ -104,6 +104,7 @@ def fused_loss(
         COARSE_WEIGHT,
         FINE_WEIGHT,
         sample=sample,
+        place_decay=None,  # the paper's two lists, as the direct formula has them
     )
 
 
@@ -134,4 +135,5 @@ def _scores(user_factors: Tensor, item_factors: Tensor, items: Tensor) -> Tensor
 
 def _weighted(stage: str, scores: Tensor, rest: Tensor, taught: Tensor) -> Tensor:
     fine = torch.full((len(taught),), stage == "fine")
-    return weighted_loss(scores, rest, taught != PAD, K_OBSERVED, fine, COARSE_WEIGHT, FINE_WEIGHT)
+    weights = COARSE_WEIGHT, FINE_WEIGHT
+    return weighted_loss(scores, rest, taught != PAD, K_OBSERVED, fine, *weights, place_decay=None)

@@ -15,13 +15,15 @@ from typing import Any
 
 from recbole_hetcomp.comparison.plan import BenchmarkPlan, Entry
 from recbole_hetcomp.comparison.trials import nearest, trial_settings
+from recbole_hetcomp.recbole_bridge.property_files import read_preset, read_properties
 from recbole_hetcomp.recbole_bridge.registry import imported, is_model
 from recbole_hetcomp.recbole_bridge.source import code_of, outside_code
-from recbole_hetcomp.settings import IMPORTED, from_outside
+from recbole_hetcomp.settings import IMPORTED, Run, from_outside
 from recbole_hetcomp.teachers.protocol import outside_teacher
 from recbole_hetcomp.tune.space import merged
 
 ENSEMBLE = "TeacherEnsemble"
+_DECIDE_NOTHING = {*Run.names(), "store_dir", "teacher_rebuild"}  # of a result
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Cell:
         method: its name in the tables.
         model: RecBole's name of its model.
         dataset: RecBole's name of the data set.
-        data: fingerprint of the data set's files and of the versions that compute.
+        data: fingerprint of the data set's files, the versions that compute, and the models' defaults.
         backbone: the student's backbone, else the model's name.
         dimension: the student's embedding size, else None.
         seed: of weights and batches.
@@ -79,6 +81,17 @@ class Cell:
         del identity["trial"]
         text = json.dumps(identity, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _defaults(settings: Mapping[str, Any], *models: str) -> str:
+    """A hash of the plugin's defaults of some models, and of a preset: what decides a cell and its plan leaves out."""
+    named = {model: read_properties("model", model) for model in models if not from_outside(model)}
+    if settings.get("preset"):
+        named["preset"] = read_preset(settings["preset"])
+    for values in named.values():
+        for name in _DECIDE_NOTHING & set(values):
+            del values[name]
+    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _rounded(value: Any) -> Any:
@@ -252,13 +265,14 @@ class Grid:
         if "teachers" in settings:  # of a cell that has fewer, as an ablation may
             kept = {name: settings["teacher_config"].get(name, {}) for name in settings["teachers"]}
             settings = {**settings, "teacher_config": kept}
-        code = self._outside_code(model, backbone, settings.get("teachers", ()))
+        teachers = settings.get("teachers", ())
+        code, defaults = self._outside_code(model, backbone, teachers), _defaults(settings, model, backbone, *teachers)
         return Cell(
             role=role,
             method=method,
             model=model,
             dataset=self.plan.dataset,
-            data=f"{self.data}-{code}" if code else self.data,
+            data="-".join(filter(None, (self.data, defaults, code))),
             backbone=backbone,
             dimension=dimension,
             seed=seed,

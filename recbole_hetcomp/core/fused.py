@@ -38,6 +38,7 @@ def fused_listwise_loss(
     budget: int | None = None,
     sample: tuple[Tensor, Tensor] | None = None,
     behind_observed: str = default(Loss, "behind_observed"),
+    place_decay: float | None = default(Loss, "place_decay"),
 ) -> Tensor:
     r"""Weighted coarse and fine losses of a batch for scores f(u, i) = p_u . q_i.
 
@@ -61,6 +62,7 @@ def fused_listwise_loss(
         sample: items drawn for the whole batch, without repeats, int64 [S], and the number of items in each user's
             rest [B]: R_u is estimated from the drawn ones. None: exact.
         behind_observed: as in `fine_loss`.
+        place_decay: likewise.
 
     Returns:
         Scalar, of the factors' type.
@@ -77,7 +79,7 @@ def fused_listwise_loss(
         observed.shape[1],
         excluded,
         fine,
-        (coarse_weight, fine_weight, behind_observed),
+        (coarse_weight, fine_weight, behind_observed, place_decay),
         first_item,
         budget,
         sample,
@@ -97,7 +99,7 @@ class _FusedListwiseLoss(torch.autograd.Function):
         split: int,
         excluded: Tensor,
         fine: Tensor,
-        weights: tuple[float, float, str],
+        weights: tuple[float, float, str, float | None],
         first_item: int,
         budget: int | None,
         sample: tuple[Tensor, Tensor] | None,
@@ -137,7 +139,7 @@ def _loss_and_gradients(
     valid: Tensor,
     split: int,
     fine: Tensor,
-    weights: tuple[float, float, str],
+    weights: tuple[float, float, str, float | None],
     wanted: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The block's loss, and its gradients by the listed items' scores [B, P + K] and by R_u [B]."""

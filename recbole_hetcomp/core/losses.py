@@ -68,10 +68,12 @@ class _MaskedLogSumExp(torch.autograd.Function):
         return mass * (grad[:, None] / total.clamp(min=1.0)), None
 
 
-def plackett_luce_nll(ranked: Tensor, rest: Tensor, valid: Tensor | None = None) -> Tensor:
+def plackett_luce_nll(
+    ranked: Tensor, rest: Tensor, valid: Tensor | None = None, weights: Tensor | None = None
+) -> Tensor:
     r"""Negative log-likelihood of a ranking under the Plackett-Luce model, L_rank.
 
-    .. math:: L = -\sum_k \Bigl( f_k - \log\bigl( e^{f_k} + e^{f_{k+1}} + \dots + e^{R} \bigr) \Bigr)
+    .. math:: L = -\sum_k w_k \Bigl( f_k - \log\bigl( e^{f_k} + e^{f_{k+1}} + \dots + e^{R} \bigr) \Bigr)
 
     Source: method section 5.
 
@@ -79,6 +81,7 @@ def plackett_luce_nll(ranked: Tensor, rest: Tensor, valid: Tensor | None = None)
         ranked: student scores of the listed items, best item first, shape [B, L].
         rest: R, log mass of the items behind the list, shape [B]; -inf for none.
         valid: False at padded places, bool, shape [B, L]; all True if None.
+        weights: w, of each place, shape [L]; 1 each if None.
 
     Returns:
         Loss per user in nats, shape [B]. The caller reduces.
@@ -91,7 +94,8 @@ def plackett_luce_nll(ranked: Tensor, rest: Tensor, valid: Tensor | None = None)
     listed = ranked.masked_fill(~valid, log_of_zero(ranked.dtype))  # [B, L]
     behind = torch.cat((listed, _finite(rest)[:, None]), dim=1)  # [B, L + 1]
     tail = behind.flip(1).logcumsumexp(dim=1).flip(1)[:, :-1]  # [B, L]
-    return (tail - listed).masked_fill(~valid, 0.0).sum(dim=1)
+    terms = tail - listed
+    return (terms if weights is None else terms * weights).masked_fill(~valid, 0.0).sum(dim=1)
 
 
 def coarse_loss(
@@ -133,6 +137,7 @@ def fine_loss(
     observed_valid: Tensor | None = None,
     unobserved_valid: Tensor | None = None,
     behind_observed: str = default(Loss, "behind_observed"),
+    place_decay: float | None = default(Loss, "place_decay"),
 ) -> Tensor:
     r"""L_fine: the order of the items on top.
 
@@ -143,6 +148,9 @@ def fine_loss(
     K/2 and K/10 are rounded down, K/10 to no less than 1.
     Source: method section 5.
 
+    With ``place_decay`` the terms of the first K/2 places of pi-_u count exp(-k / T), k from 0, times what lets all of
+    them together count as much as they do otherwise. That is not in the paper.
+
     Args:
         observed_scores: student scores of pi+_u, best first, shape [B, P].
         unobserved_scores: student scores of pi-_u, best first, shape [B, K].
@@ -150,6 +158,7 @@ def fine_loss(
         observed_valid: False at padded places, bool, shape [B, P]; all True if None.
         unobserved_valid: False at padded places, bool, shape [B, K]; all True if None.
         behind_observed: untaught (as above), or unobserved: all unobserved items stand behind pi+_u.
+        place_decay: T, in ranks; None: the first K/2 and K/10, as above.
 
     Returns:
         Loss per user in nats, shape [B]. The caller reduces.
@@ -166,11 +175,16 @@ def fine_loss(
     def behind(n_listed: int) -> Tensor:
         return torch.cat((_finite(rest)[:, None], unobserved[:, n_listed:]), dim=1).logsumexp(dim=1)
 
-    def first(n_listed: int) -> Tensor:
-        return plackett_luce_nll(unobserved[:, :n_listed], behind(n_listed), unobserved_valid[:, :n_listed])
+    def first(n_listed: int, weights: Tensor | None = None) -> Tensor:
+        return plackett_luce_nll(unobserved[:, :n_listed], behind(n_listed), unobserved_valid[:, :n_listed], weights)
 
     left_out = half if behind_observed == "untaught" else 0
-    return plackett_luce_nll(observed_scores, behind(left_out), observed_valid) + 0.5 * (first(half) + first(tenth))
+    observed = plackett_luce_nll(observed_scores, behind(left_out), observed_valid)
+    if place_decay is None:
+        return observed + 0.5 * (first(half) + first(tenth))
+    places = max(half, tenth)
+    weights = torch.exp(torch.arange(places, device=rest.device, dtype=rest.dtype) / -place_decay)
+    return observed + first(places, weights * (0.5 * (half + tenth) / weights.sum()))
 
 
 def weighted_loss(
@@ -182,6 +196,7 @@ def weighted_loss(
     coarse_weight: float,
     fine_weight: float,
     behind_observed: str = default(Loss, "behind_observed"),
+    place_decay: float | None = default(Loss, "place_decay"),
 ) -> Tensor:
     """Coarse loss of the users in the coarse stage and fine loss of the others, weighted and summed over users.
 
@@ -196,6 +211,7 @@ def weighted_loss(
         coarse_weight: weight of the coarse loss.
         fine_weight: weight of the fine loss.
         behind_observed: as in `fine_loss`.
+        place_decay: likewise.
 
     Returns:
         Scalar.
@@ -209,7 +225,12 @@ def weighted_loss(
     n_fine = int(fine.sum())
     for loss, weight, rows, n_rows in (
         (coarse_loss, coarse_weight, ~fine, len(fine) - n_fine),
-        (partial(fine_loss, behind_observed=behind_observed), fine_weight, fine, n_fine),
+        (
+            partial(fine_loss, behind_observed=behind_observed, place_decay=place_decay),
+            fine_weight,
+            fine,
+            n_fine,
+        ),
     ):
         if n_rows:
             chosen = parts if n_rows == len(fine) else tuple(part[rows] for part in parts)

@@ -176,7 +176,7 @@ class ListwiseObjective:
     def __init__(self, lists: TaughtLists, settings: HetCompSettings, n_items: int, generator: torch.Generator) -> None:
         self.lists = lists
         self.how = settings.coarse_weight, settings.fine_weight
-        self.behind_observed = settings.behind_observed
+        self.fine: dict[str, Any] = {"behind_observed": settings.behind_observed, "place_decay": settings.place_decay}
         self.n_items = n_items
         self.scorer = ListScorer(settings, n_items, generator)
 
@@ -197,7 +197,7 @@ class ListwiseObjective:
         if factors is None or (scorer.draws and not scorer.shared):
             scores, rest = scorer.without_factors(model, users, batch.taught, batch.outside, size)
             valid, n_observed = batch.taught != PAD, batch.observed.shape[1]
-            return weighted_loss(scores, rest, valid, n_observed, fine, *self.how, self.behind_observed)
+            return weighted_loss(scores, rest, valid, n_observed, fine, *self.how, **self.fine)
         return fused_listwise_loss(
             factors[0],
             factors[1],
@@ -208,7 +208,7 @@ class ListwiseObjective:
             *self.how,
             first_item=1,
             sample=None if size is None else (scorer.shared_draw(users.device), size),
-            behind_observed=self.behind_observed,
+            **self.fine,
         )
 
 

@@ -6,10 +6,13 @@ import copy
 import json
 from dataclasses import replace
 
+import pytest
 from test_benchmark_plan import CONFIG, changed
 
+from recbole_hetcomp.comparison import grid as grids
 from recbole_hetcomp.comparison.grid import Cell, Contender, Grid
 from recbole_hetcomp.comparison.plan_file import make_plan
+from recbole_hetcomp.recbole_bridge.property_files import read_preset, read_properties
 
 
 def grid_of(config: dict, data: str = "data") -> Grid:
@@ -128,6 +131,29 @@ def test_a_key_changes_with_what_decides_the_cell_and_with_nothing_else():
         grid_of(CONFIG).trials(row)[0],
     ]
     assert len({cell.key, *(other.key for other in different)}) == 7
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "counts"),
+    [("HetComp", "T_r", True), ("BPR", "learning_rate", True), ("HetComp", "memory_budget_mb", False),
+     ("HetComp", "store_dir", False), ("CML", "learning_rate", False)],
+)  # fmt: skip
+def test_a_key_changes_with_the_defaults_of_the_method_and_its_teachers(monkeypatch, model, name, counts):
+    row = Contender("student", "HetComp", "BPR", 8)
+    before = grid_of(CONFIG).runs(row, {})[0].key
+
+    def changed_defaults(*parts):
+        return {**read_properties(*parts), **({name: "other"} if parts == ("model", model) else {})}
+
+    monkeypatch.setattr(grids, "read_properties", changed_defaults)
+    assert (grid_of(CONFIG).runs(row, {})[0].key != before) is counts
+
+
+def test_a_key_changes_with_the_preset_that_it_names(monkeypatch):
+    row, config = Contender("student", "HetComp", "BPR", 8), changed("students.settings", {"preset": "paper"})
+    before = grid_of(config).runs(row, {})[0].key
+    monkeypatch.setattr(grids, "read_preset", lambda name: {**read_preset(name), "p": 99})
+    assert grid_of(config).runs(row, {})[0].key != before
 
 
 def test_more_trials_keep_the_keys_of_those_that_ran():

@@ -25,7 +25,7 @@ class Batch:
     ) -> None:
         generator = torch.Generator().manual_seed(seed)
         self.K = K
-        self.behind = ("untaught", "unobserved")[seed % 2]
+        self.how = {"behind_observed": ("untaught", "unobserved")[seed % 2], "place_decay": (None, 3.0)[seed // 2 % 2]}
         self.users = torch.randn(n_users, d, generator=generator, dtype=torch.float64) * scale
         self.items = torch.randn(n_items, d, generator=generator, dtype=torch.float64)
         self.fine = torch.rand(n_users, generator=generator) < 0.5
@@ -46,7 +46,7 @@ class Batch:
         return torch.tensor(padded, dtype=torch.int64).view(len(rows), width)
 
     def fused(self, users: torch.Tensor, items: torch.Tensor, budget: int | None = None) -> torch.Tensor:
-        how = {"first_item": 1, "budget": budget, "behind_observed": self.behind}
+        how = {"first_item": 1, "budget": budget, **self.how}
         return fused_listwise_loss(users, items, *self.lists, self.fine, *WEIGHTS, **how)
 
     def plain(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
@@ -59,7 +59,7 @@ class Batch:
         scores = users @ items.T
         rest = rest_logsumexp(scores, excluded[:, :-1])
         listed = scores.gather(1, taught.clamp(min=0))
-        return weighted_loss(listed, rest, taught != PAD, observed.shape[1], self.fine, *WEIGHTS, self.behind)
+        return weighted_loss(listed, rest, taught != PAD, observed.shape[1], self.fine, *WEIGHTS, **self.how)
 
     def expected(self) -> float:
         total = 0.0
@@ -69,7 +69,7 @@ class Batch:
                 [item - 1 for item in items[user]] for items in (self.history, self.observed, self.unobserved)
             )
             if self.fine[user]:
-                total += WEIGHTS[1] * oracles.fine_loss(row, history, plus, minus, self.K, self.behind)
+                total += WEIGHTS[1] * oracles.fine_loss(row, history, plus, minus, self.K, **self.how)
             else:
                 total += WEIGHTS[0] * oracles.coarse_loss(row, history, plus, minus)
         return total

@@ -59,15 +59,17 @@ class Problem:
         parts = zip(self.scores.tolist(), self.observed, self.pi_plus, self.pi_minus)
         if name == "coarse":
             return [oracles.coarse_loss(*user) for user in parts]
-        return [oracles.fine_loss(*user, self.K, behind_observed=name) for user in parts]
+        how = {"place_decay": 3.0} if name == "decay" else {"behind_observed": name}
+        return [oracles.fine_loss(*user, self.K, **how) for user in parts]
 
 
 losses = pytest.mark.parametrize(
     ("name", "function"),
     [
         ("coarse", coarse_loss),
-        ("untaught", fine_loss),
-        ("unobserved", partial(fine_loss, behind_observed="unobserved")),
+        ("untaught", partial(fine_loss, place_decay=None)),
+        ("unobserved", partial(fine_loss, behind_observed="unobserved", place_decay=None)),
+        ("decay", partial(fine_loss, place_decay=3.0)),
     ],
 )
 problems = {
@@ -148,7 +150,19 @@ def test_the_lists_of_the_fine_loss_are_cut_at_half_and_a_tenth() -> None:
     scores, rest = normal(1, 1, 20), normal(2, 1)
     behind = [torch.cat((rest[:, None], scores[:, n:]), 1).logsumexp(1) for n in (10, 2)]
     expected = 0.5 * (plackett_luce_nll(scores[:, :10], behind[0]) + plackett_luce_nll(scores[:, :2], behind[1]))
-    assert fine_loss(scores[:, :0], scores, rest).item() == pytest.approx(expected.item(), abs=1e-12)
+    assert fine_loss(scores[:, :0], scores, rest, place_decay=None).item() == pytest.approx(expected.item(), abs=1e-12)
+
+
+def test_places_that_decay_together_count_what_both_lists_do() -> None:
+    scores, rest = torch.zeros(1, 20), torch.full((1,), -torch.inf)
+    terms = [math.log(20 - place) for place in range(10)]
+    weights = [math.exp(-place / 3.0) for place in range(10)]
+    expected = 0.5 * (10 + 2) * sum(w * term for w, term in zip(weights, terms)) / sum(weights)
+    assert fine_loss(scores[:, :0], scores, rest, place_decay=3.0).item() == pytest.approx(expected, rel=1e-6)
+    # slow decay: the first half alike; fast: the first place alone
+    slow, fast = (fine_loss(scores[:, :0], scores, rest, place_decay=T).item() for T in (1e9, 1e-9))
+    assert slow == pytest.approx(0.6 * sum(terms), rel=1e-5)
+    assert fast == pytest.approx(6 * terms[0], rel=1e-6)
 
 
 @quick

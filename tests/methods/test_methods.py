@@ -420,7 +420,7 @@ def test_without_observed_knowledge():
     assert (trainer.lists.observed == PAD).all()
     f = trainer.model.all_scores(USERS).detach().double().tolist()
     expected = 0.005 * sum(
-        oracles.fine_loss(row, seen(trainer, user), [], listed(trainer.lists.unobserved[user]), 12)
+        oracles.fine_loss(row, seen(trainer, user), [], listed(trainer.lists.unobserved[user]), 12, place_decay=30.0)
         for user, row in zip(USERS.tolist(), f)
     )
     assert float(trainer.loss(USERS).detach()) == pytest.approx(expected, rel=1e-5)
@@ -429,7 +429,7 @@ def test_without_observed_knowledge():
 @pytest.mark.parametrize("draws", [0, 1600])
 def test_joint_knowledge_is_one_list(draws):
     separate = ablated(curriculum="none")
-    trainer = ablated(observed_knowledge="joint", curriculum="none", rest_sample_num=draws)
+    trainer = ablated(observed_knowledge="joint", curriculum="none", rest_sample_num=draws, place_decay=None)
     assert (trainer.lists.observed == PAD).all()
     everything = trainer.model.all_scores(USERS).detach().double().tolist()
     expected, batch = 0.0, _Batch(USERS, trainer.lists, trainer.fine[USERS])

@@ -1,0 +1,216 @@
+"""What was tried in HetComp's lesson beside its defaults, as one method: ``run_recbole --extension=…/variant.py
+--model=Variant``. ``ideas.py`` beside it runs the table.
+
+The fine loss is a weighted sum over places: each place of pi- against all that stands behind it, .5 a place in the
+first K/2 and .5 more in the first K/10. Every idea here is another weight of a place, another list, or a term beside
+it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from recbole_hetcomp.core import PAD, plackett_luce_nll, ranks_in, taught_unobserved
+from recbole_hetcomp.core.losses import log_of_zero, masked_logsumexp
+from recbole_hetcomp.core.rankings import lists_at, user_blocks
+from recbole_hetcomp.core.sampling import importance
+from recbole_hetcomp.declared import Settings, setting, settings_group
+from recbole_hetcomp.methods import distillation_method
+from recbole_hetcomp.methods.hetcomp import HetCompTrainer
+from recbole_hetcomp.teachers.knowledge import Knowledge
+
+
+@settings_group
+class VariantSettings(Settings):
+    """Which idea. The defaults are HetComp's own lesson."""
+
+    place_weights: str = setting(
+        "two_lists",
+        "Weight of a place: two_lists (method section 5), even (all of K), discount (1 / log2(k + 2)), power (1 / (k +"
+        " 1)), decay (exp(-k / place_decay) in the first K/2), three_lists (K/20 as a third one).",
+        one_of=("two_lists", "even", "discount", "power", "decay", "three_lists"),
+    )
+    soft_weight: float = setting(0.0, "Weight of soft targets beside the order.", at_least=0)
+    soft_temperature: float = setting(20.0, "T of the soft targets exp(-k / T), in ranks.", above=0)
+    own_weight: float = setting(0.0, "Weight of RCE-KD's term over the student's own top list.", at_least=0)
+    agreement: str = setting(
+        "none", "Longer or shorter lists for users whose teachers agree.", one_of=("none", "longer", "shorter")
+    )
+    confidence: float = setting(0.0, "T of a place's weight exp(-sigma / T) by its item's drift; 0: none.", at_least=0)
+    earlier_weight: float = setting(0.0, "Weight of the snapshots before the last as a lesson beside it.", at_least=0)
+    drawn_snapshots: int = setting(1, "Late snapshots from which each epoch draws what is taught.", at_least=1)
+    drawn_until: float = setting(1.0, "Share of the epochs in which it draws; then the last.", at_least=0)
+    members: int = setting(1, "Late snapshots of each teacher that are members of the ensemble.", at_least=1)
+
+
+def place_weights(length: int, kind: str, place_decay: float | None) -> Tensor:
+    """Weight of each place of pi-, float [length], with the sum that the method's two lists have."""
+    k = torch.arange(length, dtype=torch.float32)
+    ours = 0.5 * (k < length // 2) + 0.5 * (k < max(1, length // 10))
+    shape = {
+        "two_lists": ours,
+        "even": torch.ones(length),
+        "discount": 1.0 / torch.log2(k + 2),
+        "power": 1.0 / (k + 1),
+        "decay": torch.exp(-k / (place_decay or 1.0)) * (k < length // 2),
+        "three_lists": ours + 0.5 * (k < max(1, length // 20)),
+    }[kind]
+    return shape * (ours.sum() / shape.sum())
+
+
+def with_members(knowledge: Knowledge, number: int) -> Knowledge:
+    """The same with an ensemble whose members are the teachers' late snapshots, the teacher's weight shared by them."""
+
+    def fuse(trajectories: Any, v: Tensor, users: Tensor, k: int, settings: Any, *how: Any) -> tuple[Tensor, Tensor]:
+        lists, weights = [], []
+        for one, weight in zip(trajectories, settings.weights(len(trajectories))):
+            late = one[max(0, one.shape[0] - number) :]
+            lists += [late[e : e + 1] for e in range(len(late))]
+            weights += [weight / len(late)] * len(late)
+        return taught_unobserved(
+            lists, torch.zeros_like(v[:, :1]).expand(-1, len(lists)), users, k, replace(settings, tuple(weights)), *how
+        )
+
+    return dataclasses.replace(knowledge, fuse=fuse, validated=ensemble_with(knowledge, fuse))
+
+
+def ensemble_with(knowledge: Knowledge, fuse: Any) -> Tensor:
+    """The ensemble's lists with another fusion, as long as they were."""
+    last = torch.tensor(knowledge.snapshots) - 1
+    length, lists = knowledge.ensemble.shape[1], torch.full_like(knowledge.ensemble, PAD)
+    for users in knowledge.data.ranked_users.split(256):
+        items, _ = fuse(knowledge.trajectories, last.expand(len(users), -1), users, length, knowledge.consensus)
+        lists[users] = items.int()
+    return lists
+
+
+def replace(settings: Any, weights: tuple[float, ...]) -> Any:
+    """The consensus with other weights."""
+    return attrs.evolve(settings, teacher_weights=weights)
+
+
+class VariantObjective:
+    """The fine loss with other weights, lists and terms."""
+
+    def __init__(self, trainer: Any) -> None:
+        self.trainer, self.own, self.settings = trainer, trainer.method, trainer.settings
+        self.scorer = trainer.objective.scorer
+        self.weights = place_weights(self.settings.K, self.own.place_weights, self.settings.place_decay).to(
+            trainer.device
+        )
+
+    def __call__(self, model: Any, users: Tensor, fine: Tensor) -> Tensor:
+        """Weighted loss, summed over users; whoever is not in the fine stage is treated as if."""
+        lists = self.trainer.lists
+        total = self._lesson(model, users, lists, self.trainer.place_factor)
+        if self.own.earlier_weight:
+            total = total + self.own.earlier_weight * self._lesson(model, users, self.trainer.earlier, None)
+        return self.settings.fine_weight * total
+
+    def _lesson(self, model: Any, users: Tensor, lists: Any, factor: Tensor | None) -> Tensor:
+        observed, unobserved = lists.observed[users].long(), lists.unobserved[users].long()
+        history = lists.history.padded(users)
+        own = self.trainer.top[users].long() if self.own.own_weight else unobserved[:, :0]
+        taught = torch.cat((observed, unobserved), dim=1)
+        scores, rest = self.scorer(model, users, taught, history)
+        n_observed, half = observed.shape[1], unobserved.shape[1] // 2
+        valid = unobserved != PAD
+        low = log_of_zero(scores.dtype)
+        listed = scores[:, n_observed:].masked_fill(~valid, low)
+        rest = rest.clamp(min=low)
+        behind = torch.cat((rest[:, None], listed[:, half:]), dim=1).logsumexp(dim=1)
+        loss = plackett_luce_nll(scores[:, :n_observed], behind, observed != PAD).sum()
+        tail = torch.cat((listed, rest[:, None]), dim=1).flip(1).logcumsumexp(dim=1).flip(1)
+        weight = self.weights if factor is None else self.weights * factor[users]
+        loss = loss + (weight * (tail[:, :-1] - listed)).masked_fill(~valid, 0.0).sum()
+        if self.own.soft_weight:
+            rank = torch.arange(unobserved.shape[1], device=users.device).expand(unobserved.shape)
+            target = importance(rank, valid, self.own.soft_temperature).float()
+            target = target / target.sum(dim=1, keepdim=True).clamp(min=1e-30)
+            cross = (target * (tail[:, :1] - listed)).masked_fill(~valid, 0.0).sum()
+            loss = loss + self.own.soft_weight * self.weights.sum() * cross
+        if self.own.own_weight:
+            loss = loss + self.own.own_weight * self.weights.sum() * self._own(model, users, unobserved, own)
+        return loss
+
+    def _own(self, model: Any, users: Tensor, unobserved: Tensor, own: Tensor) -> Tensor:
+        """RCE-KD's cross-entropy over the student's own top list, the teachers' mass on those items that they list."""
+        scores, _ = model.scores_of(users, own.clamp(min=0))
+        rank = ranks_in(unobserved, own, absent=PAD)
+        target = importance(rank, rank != PAD, 20.0).to(scores.dtype)
+        target = target / target.sum(dim=1, keepdim=True).clamp(min=1e-30)
+        total = masked_logsumexp(scores, own != PAD)
+        return (target * (total[:, None] - scores)).masked_fill(rank == PAD, 0.0).sum()
+
+
+@distillation_method(VariantSettings)
+class VariantTrainer(HetCompTrainer):
+    """HetComp's lesson with one thing changed (``benchmarks/notebook``)."""
+
+    def begin(self, knowledge: Any) -> None:  # noqa: D102 (as HetComp)
+        if self.method.members > 1:
+            self.knowledge = knowledge = with_members(knowledge, self.method.members)
+        super().begin(knowledge)
+        self.place_factor = self._place_factor(knowledge)
+        if self.method.earlier_weight:
+            self.earlier = type(self.lists)(
+                knowledge, self.settings.block_elements, torch.device(self.device), self.settings.observed_knowledge
+            )
+            self.earlier.rebuild(self.users, (self.state.v - 1).clamp(min=0))
+        self.objective = VariantObjective(self)  # type: ignore[assignment]
+
+    def before_epoch(self, epoch: int) -> None:  # noqa: D102 (as HetComp)
+        super().before_epoch(epoch)
+        if self.method.drawn_snapshots > 1:
+            late = torch.randint(0, self.method.drawn_snapshots, self.state.v.shape, generator=self.generator)
+            until = self.method.drawn_until * self.config["epochs"]
+            back = late.to(self.state.v.device) if epoch < until else 0
+            self.lists.rebuild(self.users, (self.state.v - back).clamp(min=0))
+        if self.method.own_weight:
+            self.top = self.student_lists(100)
+
+    def _place_factor(self, knowledge: Any) -> Tensor | None:
+        """What each user's places count more or less, float [U, K]."""
+        lists, own = self.lists.unobserved, self.method
+        if own.agreement == "none" and not own.confidence:
+            return None
+        factor = torch.ones(lists.shape, device=lists.device)
+        last = [len(one) - 1 for one in knowledge.trajectories]
+        agreed = torch.zeros(len(lists), device=lists.device)
+        for rows in user_blocks(len(lists), lists.shape[1], self.settings.block_elements):
+            users = torch.arange(len(lists), device=lists.device)[rows]
+            items, held, drift = lists[rows].long(), 0.0, 0.0
+            for one, end in zip(knowledge.trajectories, last):
+                absent = one.shape[2]
+                ranks = torch.stack(
+                    [
+                        ranks_in(lists_at(one, torch.full_like(users, e), users), items, absent=absent).float()
+                        for e in range(end + 1)
+                    ]
+                )
+                held = held + (ranks[-1] < absent).float()
+                drift = drift + ranks[max(0, end - 2) :].std(dim=0, unbiased=False)
+            if own.confidence:
+                factor[rows] = torch.exp(-drift / len(last) / own.confidence)
+            agreed[rows] = held[:, :100].mean(dim=1) / len(last)
+        if own.confidence:
+            factor = self._rescaled(factor)
+        if own.agreement != "none":
+            place = agreed[self.users].argsort().argsort().float() / max(1, len(self.users) - 1)  # quantile
+            place = place if own.agreement == "longer" else 1 - place
+            ends = torch.full((len(lists),), 1.0, device=lists.device)
+            ends[self.users] = 0.25 + 0.75 * place
+            k = torch.arange(lists.shape[1], device=lists.device)
+            keep = k[None] < (ends[:, None] * lists.shape[1] / 2)
+            factor = self._rescaled(factor * keep)
+        return factor
+
+    def _rescaled(self, factor: Tensor) -> Tensor:
+        """Factors with which every user's places count as much together as without them."""
+        weights = place_weights(factor.shape[1], self.method.place_weights, self.settings.place_decay).to(factor.device)
+        return factor * (weights.sum() / (factor * weights).sum(dim=1, keepdim=True).clamp(min=1e-9))
