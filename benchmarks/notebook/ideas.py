@@ -23,9 +23,11 @@ import pandas as pd
 import variant  # noqa: F401 (RecBole finds Variant)
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
+from scipy.stats import sem, t
 
 BASE = "HetComp"
 TRAJECTORIES: Mapping[str, Mapping[str, Any]] = {
@@ -68,6 +70,7 @@ LESSON: Mapping[str, Mapping[str, Any]] = {
     "exp(-k / 30), weight decay 1e-5, lists of 100": {**DECAY, "place_decay": 30.0, "weight_decay": 1e-5, "K": 100},
 }
 IDEAS: Mapping[str, Mapping[str, Any]] = {BASE: {}, **TRAJECTORIES, **LESSON}
+COMPARED = "places count exp(-k / 30)"  # drawn beside the uses of trajectories
 METRICS = ("recall@50", "ndcg@50", "recall@10", "ndcg@10")
 
 
@@ -107,23 +110,29 @@ def table(found: Mapping[str, Mapping[str, list[float]]]) -> pd.DataFrame:
 
 
 def draw(found: Mapping[str, Mapping[str, Mapping[str, list[float]]]], file: Path) -> None:
-    """What each use of trajectories adds to NDCG@50, with a 95 % interval over seeds, a panel for each data set."""
-    figure = Figure(figsize=(5.2 * len(found) + 2.6, 3.8), layout="constrained")
+    """What each use of trajectories adds to NDCG@50, a panel for each data set; bars: 95 % interval over seeds."""
+    figure = Figure(figsize=(4.2 * len(found) + 3.4, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, (title, ideas) in zip(figure.subplots(1, len(found), squeeze=False, sharey=True)[0], found.items()):
+    shown = [*TRAJECTORIES, COMPARED]
+    panels = figure.subplots(1, len(found), squeeze=False, sharex=True, sharey=True)[0]
+    for axes, (title, ideas) in zip(panels, found.items()):
         base = ideas[BASE]
-        shown = [name for name in TRAJECTORIES if name in ideas]
         for place, name in enumerate(shown):
-            gains = np.array([ideas[name][seed][1] - base[seed][1] for seed in ideas[name] if seed in base])
-            half = 1.96 * gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else 0.0
-            axes.errorbar(gains.mean(), place, xerr=half, marker="o", color="#d55e00", linestyle="none", capsize=3)
+            both = ideas.get(name, {}).keys() & base.keys()
+            gains = np.array([ideas[name][seed][1] - base[seed][1] for seed in both])
+            if len(gains):
+                half = t.ppf(0.975, len(gains) - 1) * sem(gains) if len(gains) > 1 else None
+                look = {"color": "#0072b2" if name == COMPARED else "#d55e00", "marker": "o", "linestyle": "none"}
+                axes.errorbar(gains.mean(), place, xerr=half, capsize=3, **look)
         axes.axvline(0.0, color="#000000", linewidth=0.8)
-        axes.set_yticks(range(len(shown)), shown)
-        axes.invert_yaxis() if axes is figure.axes[0] else None
-        axes.set_title(title, loc="left", fontsize=12)
+        seeds = max(len(by_seed) for by_seed in ideas.values())
+        axes.set_title(f"{title}, {seeds} seed{'s' if seeds > 1 else ''}", loc="left", fontsize=11)
         axes.set_xlabel("validation NDCG@50 more than without")
         axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.grid(axis="x", color="#ececec")
+    figure.axes[0].set_yticks(range(len(shown)), shown)
+    figure.axes[0].invert_yaxis()
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=130)
 
