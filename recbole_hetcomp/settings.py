@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from recbole_hetcomp.declared import Settings, setting, settings_group
+from recbole_hetcomp.memory import block_elements, score_elements
 
 SERVED_LENGTH = 100  # items of a teacher's serving-time list kept at least, for metrics at other cut-offs
 EXACT_UP_TO = 50_000  # items of a catalogue whose rest is not sampled by itself
@@ -19,12 +20,6 @@ REST_DRAWS = 8192  # draws a batch on a larger one
 
 IMPORTED = "import:"
 """Before the name of a teacher that was imported into the store (docs/rankings.md)."""
-
-# What part of the memory budget one matrix is: the scores of a block of users are float32 and held up to four times
-# (a model's product, a copy without the history, what a selection needs); the lists' computations, which run in blocks
-# of their own, hold up to sixteen int64 matrices of one size.
-_BYTES_PER_SCORE = 16
-_BYTES_PER_ELEMENT = 128
 
 
 @settings_group
@@ -340,7 +335,7 @@ class Run(Settings):
     @property
     def block_elements(self) -> int:
         """Elements of one int64 matrix that fit the memory budget beside a block's others: ``core``'s ``budget``."""
-        return (self.memory_budget_mb << 20) // _BYTES_PER_ELEMENT
+        return block_elements(self.memory_budget_mb)
 
 
 def from_outside(teacher: str) -> bool:
@@ -350,11 +345,6 @@ def from_outside(teacher: str) -> bool:
     (True, True, False)
     """
     return "." in teacher or teacher.startswith(IMPORTED)
-
-
-def score_elements(memory_budget_mb: int) -> int:
-    """Scores of a block of users that fit a memory budget in MiB."""
-    return (memory_budget_mb << 20) // _BYTES_PER_SCORE
 
 
 GROUPS = (Student, Teachers, Consensus, Curriculum, Loss, Training, WarmStart, Run)

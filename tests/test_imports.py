@@ -24,6 +24,7 @@ LAYERS = (
     "ray_api",
     "threads",
     "declared",
+    "memory",
     "settings",
     "files",
     "file_errors",

@@ -15,6 +15,7 @@ from recbole.utils.argument_list import dataset_arguments, evaluation_arguments,
 
 from recbole_hetcomp.declared import Settings, closest, convert, default, did_you_mean, field_types, suggestion
 from recbole_hetcomp.file_errors import check_folder
+from recbole_hetcomp.memory import score_elements
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden, data_root, is_plain, is_reviving
 from recbole_hetcomp.recbole_bridge.identity import place_keys
 from recbole_hetcomp.recbole_bridge.own_data import check_own_files, own_settings
@@ -35,7 +36,7 @@ from recbole_hetcomp.recbole_bridge.registry import (
 from recbole_hetcomp.recbole_bridge.source import outside_code
 from recbole_hetcomp.recbole_bridge.training_rules import ALL as TRAINING_RULES
 from recbole_hetcomp.recbole_bridge.training_rules import prefer_given
-from recbole_hetcomp.settings import HetCompSettings, Run, Student, Training, from_outside, score_elements
+from recbole_hetcomp.settings import HetCompSettings, Run, Student, Training, from_outside
 
 _DATA = (set(dataset_arguments) | set(general_arguments) | set(evaluation_arguments)) - {"config_file"}
 _DATA |= {"worker", "shuffle", "benchmark_filename", "metric_decimal_place"}

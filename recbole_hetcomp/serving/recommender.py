@@ -15,12 +15,13 @@ from torch import Tensor
 from recbole_hetcomp.core import Ragged, top_k
 from recbole_hetcomp.core.rankings import hide
 from recbole_hetcomp.declared import default
+from recbole_hetcomp.memory import score_elements
 from recbole_hetcomp.recbole_bridge.scoring import users_at_once
 from recbole_hetcomp.serving import SEEN, K
 from recbole_hetcomp.serving.exported import Exported, read
 from recbole_hetcomp.serving.newcomers import Newcomers
 from recbole_hetcomp.serving.saved import saved_model
-from recbole_hetcomp.settings import Run, score_elements
+from recbole_hetcomp.settings import Run
 from recbole_hetcomp.teachers.recorder import Scores
 
 # Scores of a block of users at most. Memory of so many MiB is used again by the next block, out of the processor's
