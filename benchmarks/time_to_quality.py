@@ -22,6 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
@@ -38,13 +39,13 @@ SCHEDULES: Mapping[str, Mapping[str, Any]] = {
     ".1 falling to 0, 40 epochs": {"learning_rate": 0.1, "epochs": 40},
 }  # fmt: skip
 """Settings of each schedule over HetComp's defaults."""
-METRIC = "NDCG@50"
+METRIC = "ndcg@50"
 SHARE = 0.99
 
 
 def curve(dataset: str, dimension: int, own: Mapping[str, Any], shared: Mapping[str, Any]) -> list[tuple[float, float]]:
     """Seconds of training and validation NDCG@50 at each validation of a student."""
-    settings = {"embedding_size": dimension, "valid_metric": METRIC, "compare_no_kd": False, **shared, **own}
+    settings = {"embedding_size": dimension, "compare_no_kd": False, **shared, **own}
     config = Config(model="HetComp", dataset=dataset, config_dict=settings)
     init_seed(config["seed"], config["reproducibility"])
     train, valid, _ = data_preparation(config, create_dataset(config))
@@ -52,10 +53,15 @@ def curve(dataset: str, dimension: int, own: Mapping[str, Any], shared: Mapping[
     model = get_model("HetComp")(config, train._dataset).to(config["device"])
     trainer = get_trainer(config["MODEL_TYPE"], "HetComp")(config, model)
     points: list[tuple[float, float]] = []
-    trainer.fit(
-        train, valid, saved=False, show_progress=False,
-        callback_fn=lambda epoch, score: points.append((round(trainer.seconds, 2), round(float(score), 5))),
-    )  # fmt: skip
+    validate = trainer._valid_epoch
+
+    def noted(*words: Any, **named: Any) -> Any:
+        score, result = validate(*words, **named)
+        points.append((round(trainer.seconds, 2), float(result[METRIC])))
+        return score, result
+
+    trainer._valid_epoch = noted
+    trainer.fit(train, valid, saved=False, show_progress=False)
     return points
 
 
@@ -81,15 +87,18 @@ def draw(found: Mapping[str, Mapping[str, list[tuple[float, float]]]], file: Pat
     """Draw a panel for each data set and size."""
     figure = Figure(figsize=(5.5 * len(found), 4.4), layout="constrained")
     FigureCanvasAgg(figure)
-    colours = ["#d55e00", "#000000", "#7f7f7f", "#0072b2", "#56b4e9"]
+    colours = dict(zip(SCHEDULES, ("#d55e00", "#000000", "#7f7f7f", "#0072b2", "#56b4e9")))
     for axes, (title, curves) in zip(figure.subplots(1, len(found), squeeze=False)[0], found.items()):
-        for (name, points), colour in zip(curves.items(), colours):
+        for name, points in curves.items():
             width = 2.4 if name.startswith("today") else 1.4
-            axes.plot(*zip(*points), label=name, color=colour, linewidth=width)
+            axes.plot(*zip(*points), label=name, color=colours[name], linewidth=width)
         best = max(value for points in curves.values() for _, value in points)
         axes.axhline(SHARE * best, color="#000000", linewidth=0.8, linestyle=(0, (4, 4)))
         axes.set_ylim(0.85 * best, 1.01 * best)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_title(title, loc="left", fontsize=12)
         axes.set_xlabel("seconds of training, one thread")
         axes.spines[["top", "right"]].set_visible(False)
