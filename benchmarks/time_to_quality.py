@@ -28,6 +28,7 @@ from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 
 import recbole_hetcomp  # noqa: F401 (RecBole finds HetComp)
+from recbole_hetcomp.values import read_yaml
 
 SCHEDULES: Mapping[str, Mapping[str, Any]] = {
     "today: .06 falling to 0, 60 epochs": {},
@@ -118,7 +119,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="the curves; those of other data sets and sizes in it stay")
     parser.add_argument("--picture", type=Path, help="a panel for each data set and size of the file")
     arguments, others = parser.parse_known_args()
-    shared = {word.lstrip("-").split("=", 1)[0]: _value(word.split("=", 1)[1]) for word in others}
+    shared = {word.lstrip("-").split("=", 1)[0]: read_yaml(word.split("=", 1)[1]) for word in others}
     found = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else {}
     for dimension in arguments.dimensions:
         title = f"{arguments.dataset}, {dimension} dimensions"
@@ -131,13 +132,6 @@ def main() -> None:
         print(f"{title}\n{summary(curves).to_markdown(index=False)}", flush=True)
     if arguments.picture:
         draw(found, arguments.picture)
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 from scipy.stats import sem, t
 
+from recbole_hetcomp.values import read_yaml
+
 BASE = "HetComp"
 TRAJECTORIES: Mapping[str, Mapping[str, Any]] = {
     "the curriculum, a constant rate": {
@@ -147,7 +149,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("ideas.json"))
     parser.add_argument("--picture", type=Path)
     arguments, others = parser.parse_known_args()
-    shared = {word.lstrip("-").split("=", 1)[0]: _value(word.split("=", 1)[1]) for word in others}
+    shared = {word.lstrip("-").split("=", 1)[0]: read_yaml(word.split("=", 1)[1]) for word in others}
     found = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
     title = f"{arguments.dataset}, {arguments.dimension} dimensions"
     here = found.setdefault(title, {})
@@ -159,13 +161,6 @@ def main() -> None:
     print(f"{title}\n{table(here).to_markdown(index=False)}")
     if arguments.picture:
         draw(found, arguments.picture)
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 if __name__ == "__main__":
