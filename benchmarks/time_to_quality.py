@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="the curves; those of other data sets and sizes in it stay")
     parser.add_argument("--picture", type=Path, help="a panel for each data set and size of the file")
     arguments, others = parser.parse_known_args()
+    del sys.argv[1:]  # RecBole would let them win over a schedule's own
     shared = {word.lstrip("-").split("=", 1)[0]: read_yaml(word.split("=", 1)[1]) for word in others}
     found = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else {}
     for dimension in arguments.dimensions:

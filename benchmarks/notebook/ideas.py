@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("ideas.json"))
     parser.add_argument("--picture", type=Path)
     arguments, others = parser.parse_known_args()
+    del sys.argv[1:]  # RecBole would let them win over an idea's own
     shared = {word.lstrip("-").split("=", 1)[0]: read_yaml(word.split("=", 1)[1]) for word in others}
     found = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
     title = f"{arguments.dataset}, {arguments.dimension} dimensions"

@@ -16,13 +16,16 @@ import torch
 from torch import Tensor
 
 from recbole_hetcomp.core import PAD, plackett_luce_nll, ranks_in, taught_unobserved
-from recbole_hetcomp.core.losses import log_of_zero, masked_logsumexp
+from recbole_hetcomp.core.losses import masked_logsumexp
 from recbole_hetcomp.core.rankings import lists_at, user_blocks
 from recbole_hetcomp.core.sampling import importance
 from recbole_hetcomp.declared import Settings, setting, settings_group
 from recbole_hetcomp.methods import distillation_method
 from recbole_hetcomp.methods.hetcomp import HetCompTrainer
+from recbole_hetcomp.methods.rcekd import listed_cross_entropy
+from recbole_hetcomp.teachers.fusion import ensemble_lists
 from recbole_hetcomp.teachers.knowledge import Knowledge
+from recbole_hetcomp.teachers.planned import served_length
 
 
 @settings_group
@@ -63,7 +66,7 @@ def place_weights(length: int, kind: str, place_decay: float | None) -> Tensor:
     return shape * (ours.sum() / shape.sum())
 
 
-def with_members(knowledge: Knowledge, number: int) -> Knowledge:
+def with_members(knowledge: Knowledge, number: int, served_length: int, budget: int) -> Knowledge:
     """The same with an ensemble whose members are the teachers' late snapshots, the teacher's weight shared by them."""
 
     def fuse(trajectories: Any, v: Tensor, users: Tensor, k: int, settings: Any, *how: Any) -> tuple[Tensor, Tensor]:
@@ -73,25 +76,17 @@ def with_members(knowledge: Knowledge, number: int) -> Knowledge:
             lists += [late[e : e + 1] for e in range(len(late))]
             weights += [weight / len(late)] * len(late)
         return taught_unobserved(
-            lists, torch.zeros_like(v[:, :1]).expand(-1, len(lists)), users, k, replace(settings, tuple(weights)), *how
+            lists,
+            torch.zeros_like(v[:, :1]).expand(-1, len(lists)),
+            users,
+            k,
+            attrs.evolve(settings, teacher_weights=tuple(weights)),
+            *how,
         )
 
-    return dataclasses.replace(knowledge, fuse=fuse, validated=ensemble_with(knowledge, fuse))
-
-
-def ensemble_with(knowledge: Knowledge, fuse: Any) -> Tensor:
-    """The ensemble's lists with another fusion, as long as they were."""
-    last = torch.tensor(knowledge.snapshots) - 1
-    length, lists = knowledge.ensemble.shape[1], torch.full_like(knowledge.ensemble, PAD)
-    for users in knowledge.data.ranked_users.split(256):
-        items, _ = fuse(knowledge.trajectories, last.expand(len(users), -1), users, length, knowledge.consensus)
-        lists[users] = items.int()
-    return lists
-
-
-def replace(settings: Any, weights: tuple[float, ...]) -> Any:
-    """The consensus with other weights."""
-    return attrs.evolve(settings, teacher_weights=weights)
+    teachers = [trajectory for _, trajectory in knowledge.teachers]
+    lists = ensemble_lists(knowledge.data, teachers, knowledge.consensus, served_length, budget, fuse)
+    return dataclasses.replace(knowledge, fuse=fuse, validated=lists)
 
 
 class VariantObjective:
@@ -120,19 +115,17 @@ class VariantObjective:
         scores, rest = self.scorer(model, users, taught, history)
         n_observed, half = observed.shape[1], unobserved.shape[1] // 2
         valid = unobserved != PAD
-        low = log_of_zero(scores.dtype)
-        listed = scores[:, n_observed:].masked_fill(~valid, low)
-        rest = rest.clamp(min=low)
-        behind = torch.cat((rest[:, None], listed[:, half:]), dim=1).logsumexp(dim=1)
+        listed = scores[:, n_observed:]
+        behind = torch.logaddexp(masked_logsumexp(listed[:, half:], valid[:, half:]), rest)
         loss = plackett_luce_nll(scores[:, :n_observed], behind, observed != PAD).sum()
-        tail = torch.cat((listed, rest[:, None]), dim=1).flip(1).logcumsumexp(dim=1).flip(1)
         weight = self.weights if factor is None else self.weights * factor[users]
-        loss = loss + (weight * (tail[:, :-1] - listed)).masked_fill(~valid, 0.0).sum()
+        loss = loss + plackett_luce_nll(listed, rest, valid, weight).sum()
         if self.own.soft_weight:
             rank = torch.arange(unobserved.shape[1], device=users.device).expand(unobserved.shape)
             target = importance(rank, valid, self.own.soft_temperature).float()
             target = target / target.sum(dim=1, keepdim=True).clamp(min=1e-30)
-            cross = (target * (tail[:, :1] - listed)).masked_fill(~valid, 0.0).sum()
+            total = torch.logaddexp(masked_logsumexp(listed, valid), rest)
+            cross = (target * (total[:, None] - listed)).masked_fill(~valid, 0.0).sum()
             loss = loss + self.own.soft_weight * self.weights.sum() * cross
         if self.own.own_weight:
             loss = loss + self.own.own_weight * self.weights.sum() * self._own(model, users, unobserved, own)
@@ -142,10 +135,7 @@ class VariantObjective:
         """RCE-KD's cross-entropy over the student's own top list, the teachers' mass on those items that they list."""
         scores, _ = model.scores_of(users, own.clamp(min=0))
         rank = ranks_in(unobserved, own, absent=PAD)
-        target = importance(rank, rank != PAD, 20.0).to(scores.dtype)
-        target = target / target.sum(dim=1, keepdim=True).clamp(min=1e-30)
-        total = masked_logsumexp(scores, own != PAD)
-        return (target * (total[:, None] - scores)).masked_fill(rank == PAD, 0.0).sum()
+        return listed_cross_entropy(scores, rank, rank != PAD, own != PAD, 20.0).sum()
 
 
 @distillation_method(VariantSettings)
@@ -154,7 +144,9 @@ class VariantTrainer(HetCompTrainer):
 
     def begin(self, knowledge: Any) -> None:  # noqa: D102 (as HetComp)
         if self.method.members > 1:
-            self.knowledge = knowledge = with_members(knowledge, self.method.members)
+            self.knowledge = knowledge = with_members(
+                knowledge, self.method.members, served_length(self.config), self.settings.block_elements
+            )
         super().begin(knowledge)
         self.place_factor = self._place_factor(knowledge)
         if self.method.earlier_weight:

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from recbole_hetcomp.comparison.plan import BenchmarkPlan, Entry
@@ -83,15 +83,9 @@ class Cell:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _defaults(settings: Mapping[str, Any], *models: str) -> str:
-    """A hash of the plugin's defaults of some models, and of a preset: what decides a cell and its plan leaves out."""
-    named = {model: read_properties("model", model) for model in models if not from_outside(model)}
-    if settings.get("preset"):
-        named["preset"] = read_preset(settings["preset"])
-    for values in named.values():
-        for name in _DECIDE_NOTHING & set(values):
-            del values[name]
-    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:8]
+def _defaults_of(model: str) -> dict[str, Any]:
+    """The plugin's defaults of a model that decide a result."""
+    return {name: value for name, value in read_properties("model", model).items() if name not in _DECIDE_NOTHING}
 
 
 def _rounded(value: Any) -> Any:
@@ -135,6 +129,7 @@ class Grid:
     def __init__(self, plan: BenchmarkPlan, data: str) -> None:
         self.plan = plan
         self.data = data
+        self._defaults_of, self._preset = cache(_defaults_of), cache(read_preset)  # a file is read once
 
     def entry(self, row: Contender) -> Entry:
         """What the config says of a method or a baseline."""
@@ -266,7 +261,8 @@ class Grid:
             kept = {name: settings["teacher_config"].get(name, {}) for name in settings["teachers"]}
             settings = {**settings, "teacher_config": kept}
         teachers = settings.get("teachers", ())
-        code, defaults = self._outside_code(model, backbone, teachers), _defaults(settings, model, backbone, *teachers)
+        code = self._outside_code(model, backbone, teachers)
+        defaults = self._defaults(settings, model, backbone, *teachers)
         return Cell(
             role=role,
             method=method,
@@ -281,6 +277,13 @@ class Grid:
             tuning=trial is not None,
             trial=trial,
         )
+
+    def _defaults(self, settings: Mapping[str, Any], *models: str) -> str:
+        """A hash of some models' defaults, and of the preset: what decides a cell and its plan leaves out."""
+        named = {model: self._defaults_of(model) for model in models if not from_outside(model)}
+        if settings.get("preset"):
+            named["preset"] = self._preset(settings["preset"])
+        return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:8]
 
     def _outside_code(self, model: str, backbone: str, teachers: Sequence[str]) -> str:
         """A hash of the code from outside that decides a cell; empty where there is none."""

@@ -81,7 +81,7 @@ def plackett_luce_nll(
         ranked: student scores of the listed items, best item first, shape [B, L].
         rest: R, log mass of the items behind the list, shape [B]; -inf for none.
         valid: False at padded places, bool, shape [B, L]; all True if None.
-        weights: w, of each place, shape [L]; 1 each if None.
+        weights: w, of each place, shape [L] or [B, L]; 1 each if None.
 
     Returns:
         Loss per user in nats, shape [B]. The caller reduces.

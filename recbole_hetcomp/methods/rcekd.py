@@ -103,13 +103,13 @@ def split_cross_entropy(
     is_drawn = ranks_in(closure, teacher, absent=PAD) != PAD  # [B, K]: in the closure already, not counted twice
     places = torch.arange(teacher.shape[1], device=teacher.device).expand(teacher.shape)
     low = (teacher != PAD) & ~is_high & ~is_drawn
-    high_loss = _cross_entropy(high, rank_high, rank_high != PAD, student_top != PAD, settings)
-    low_loss = _cross_entropy(
+    high_loss = listed_cross_entropy(high, rank_high, rank_high != PAD, student_top != PAD, settings.target_temperature)
+    low_loss = listed_cross_entropy(
         torch.cat((own, drawn), dim=1),
         torch.cat((places, rank_drawn), dim=1),
         torch.cat((low, rank_drawn != PAD), dim=1),
         torch.cat((low, closure != PAD), dim=1),
-        settings,
+        settings.target_temperature,
     )
     shared = is_high if settings.overlap == "top" else is_drawn
     overlap = shared.sum(dim=1) / (teacher != PAD).sum(dim=1).clamp(min=1)  # [B]
@@ -117,9 +117,11 @@ def split_cross_entropy(
     return (1 - weight) * high_loss + weight * low_loss
 
 
-def _cross_entropy(scores: Tensor, rank: Tensor, listed: Tensor, member: Tensor, settings: RCEKDSettings) -> Tensor:
-    """Cross-entropy over the members of a set, the teacher's mass on those of them that it lists, [B]."""
-    target = importance(rank, listed, settings.target_temperature).to(scores.dtype)
+def listed_cross_entropy(
+    scores: Tensor, rank: Tensor, listed: Tensor, member: Tensor, target_temperature: float
+) -> Tensor:
+    """Cross-entropy over the members of a set, the teacher's mass exp(-rank / T) on those that it lists, [B]."""
+    target = importance(rank, listed, target_temperature).to(scores.dtype)
     mass = target.sum(dim=1, keepdim=True)
     target = target / mass.clamp(min=torch.finfo(scores.dtype).tiny)
     total = masked_logsumexp(scores, member)  # [B]
