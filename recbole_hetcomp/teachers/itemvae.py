@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recbole_hetcomp.declared import Settings, setting, settings_group
+from recbole_hetcomp.recbole_bridge.sparse_dropout import dropout_of_rows
 
 UNSEEN_SCORE = -1e4
 """Score of an item without training interactions: finite, and below any log probability worth the name."""
@@ -156,7 +157,7 @@ class ItemVAE(GeneralRecommender):
 
     def encode(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q(z | item): rows [B, U] give [B, z] twice."""
-        hidden = F.dropout(F.normalize(rows), self.dropout_prob, self.training)
+        hidden = dropout_of_rows(F.normalize(rows), self.dropout_prob, self.training)
         mean, log_variance = self.encoder(hidden).chunk(2, dim=-1)
         return mean, log_variance
 
