@@ -2,6 +2,7 @@
 
 pip install implicit==0.7.3
 python benchmarks/als_table.py --dataset ml-100k --to als.parquet
+python benchmarks/als_table.py --dataset video-games --best 500 --to als.parquet   # a large catalogue
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import scipy.sparse as sparse
 
 import recbole_hetcomp  # noqa: F401
@@ -22,11 +24,12 @@ BLOCK = 1000  # users at a time
 
 
 def main() -> int:
-    """Fit, and write every user's scores of all items."""
+    """Fit, and write every user's scores."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="ml-100k")
     parser.add_argument("--config_files", nargs="*", default=())
     parser.add_argument("--to", type=Path, default=Path("als.parquet"))
+    parser.add_argument("--best", type=int, help="items of a user that are written, the best ones; all if not given")
     options = parser.parse_args()
     sys.argv = sys.argv[:1]  # RecBole reads it too
     from implicit.cpu.als import AlternatingLeastSquares
@@ -41,14 +44,18 @@ def main() -> int:
         factors=FACTORS, regularization=REGULARIZATION, alpha=ALPHA, iterations=ITERATIONS, random_state=0
     )
     model.fit(matrix, show_progress=False)
-    users, items = (np.array(side.tokens.to_pylist()) for side in (target.users, target.items))
+    users, items = target.users.tokens, target.items.tokens
     vectors, item_vectors = np.asarray(model.user_factors)[1:], np.asarray(model.item_factors)[1:]
-    frames = []
-    for start in range(0, len(users), BLOCK):
-        scores = vectors[start : start + BLOCK] @ item_vectors.T
-        names = np.repeat(users[start : start + BLOCK], len(items))
-        frames.append(pd.DataFrame({"user": names, "item": np.tile(items, len(scores)), "score": scores.ravel()}))
-    pd.concat(frames).to_parquet(options.to, index=False)
+    kept = min(options.best or len(items), len(items))
+    columns = pa.schema({"user": pa.string(), "item": pa.string(), "score": pa.float32()})
+    with pq.ParquetWriter(options.to, columns) as writer:
+        for start in range(0, len(users), BLOCK):
+            scores = vectors[start : start + BLOCK] @ item_vectors.T  # [B, I]
+            best = np.argpartition(-scores, kept - 1, axis=1)[:, :kept]
+            who = np.repeat(np.arange(start, start + len(scores)), kept)
+            values = np.take_along_axis(scores, best, axis=1).ravel()
+            block = [users.take(pa.array(who)), items.take(pa.array(best.ravel())), pa.array(values, pa.float32())]
+            writer.write_table(pa.Table.from_arrays(block, schema=columns))
     return 0
 
 
