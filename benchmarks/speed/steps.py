@@ -1,5 +1,4 @@
-"""Seconds of a teacher's training epoch as torch has it, and as the package has it: dropout of observed items alone
-(``recbole_bridge/sparse_dropout.py``), and Adam's step in one pass (``recbole_bridge/training_rules.py``).
+"""Seconds of a teacher's training epoch as torch has it, and as the package has it (``recbole_bridge/large_steps.py``).
 
     python benchmarks/speed/steps.py --size citeulike --json steps.json
 
@@ -15,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -28,12 +27,12 @@ from inputs import SIZES
 
 import recbole_hetcomp
 from recbole_hetcomp.data.synthetic import synthetic_interactions, synthetic_world, write_atomic
-from recbole_hetcomp.recbole_bridge import sparse_dropout, training_rules
+from recbole_hetcomp.recbole_bridge import large_steps
+from recbole_hetcomp.recbole_bridge.training_rules import FollowsRules
 
-NEVER = 2**63
-LARGE, MANY = sparse_dropout.LARGE, training_rules.MANY_PARAMETERS
-SIDES = {"torch": (NEVER, NEVER), "dropout": (LARGE, NEVER), "step": (NEVER, MANY), "package": (LARGE, MANY)}
-"""From how many numbers on a side leaves out zeros, and from how many parameters on it fuses the step."""
+CHOICES = {"dropout": "LARGE_ROWS", "graph": "LARGE_GRAPH", "step": "LARGE_MODEL"}
+SIDES = {"torch": (), **{name: (name,) for name in CHOICES}, "package": tuple(CHOICES)}
+"""What a side computes in the package's way."""
 NAME = "made-up"
 
 
@@ -41,7 +40,7 @@ NAME = "made-up"
 def timed_epochs(side: str) -> Iterator[list[float]]:
     """Seconds of each training epoch while a side's choices hold."""
     seconds: list[float] = []
-    inner = training_rules.FollowsRules._train_epoch
+    inner = FollowsRules._train_epoch
 
     def timed(*args: Any, **kwargs: Any) -> Any:
         started = time.perf_counter()
@@ -49,12 +48,10 @@ def timed_epochs(side: str) -> Iterator[list[float]]:
         seconds.append(time.perf_counter() - started)
         return loss
 
-    large, many = SIDES[side]
-    with (
-        mock.patch.object(sparse_dropout, "LARGE", large),
-        mock.patch.object(training_rules, "MANY_PARAMETERS", many),
-        mock.patch.object(training_rules.FollowsRules, "_train_epoch", timed),
-    ):
+    with ExitStack() as patches:
+        patches.enter_context(mock.patch.object(FollowsRules, "_train_epoch", timed))
+        for choice in set(CHOICES) - set(SIDES[side]):
+            patches.enter_context(mock.patch.object(large_steps, CHOICES[choice], 2**63))
         yield seconds
 
 

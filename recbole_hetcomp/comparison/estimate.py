@@ -9,7 +9,7 @@ from typing import Any
 
 from recbole_hetcomp.comparison.folder import CellFolder
 from recbole_hetcomp.comparison.grid import Cell, Grid
-from recbole_hetcomp.teachers.estimate import in_time, model_seconds, share_of_files, student_seconds
+from recbole_hetcomp.teachers.estimate import Size, in_time, model_seconds, size_of_files, student_seconds
 
 _OVERHEAD = 8.0  # seconds that a cell takes to start, load the data and test
 
@@ -17,8 +17,8 @@ _OVERHEAD = 8.0  # seconds that a cell takes to start, load the data and test
 def benchmark_in_words(grid: Grid, root: Path, cells: Sequence[Cell]) -> str:
     """How many of some cells are done, and a guess of the time that the others take.
 
-    The guess is from the cells of the same method that are done here, or else from ml-100k's times, in proportion to
-    the interactions. A method of which neither says anything is named.
+    The guess is from the cells of the same method that are done here, or else from what other data took, by their
+    size. A method of which neither says anything is named.
 
     Args:
         grid: the benchmark.
@@ -33,8 +33,8 @@ def benchmark_in_words(grid: Grid, root: Path, cells: Sequence[Cell]) -> str:
             waiting.append(cell)
         else:
             done[_kind(cell)].append(float(result.get("seconds", 0.0)))
-    share = share_of_files(grid.plan.data_path, grid.plan.dataset)
-    guessed = [(cell, _guess(cell, done, share)) for cell in waiting]
+    size = size_of_files(grid.plan.data_path, grid.plan.dataset)
+    guessed = [(cell, _guess(cell, done, size)) for cell in waiting]
     seconds = sum(guess for _, guess in guessed if guess is not None) / max(1, grid.plan.workers)
     unknown = [cell.method for cell, guess in guessed if guess is None]
     said = f"plan: {len(cells)} cells, {len(cells) - len(waiting)} of them done"
@@ -45,7 +45,7 @@ def _kind(cell: Cell) -> str:
     return f"{cell.role} {cell.method} {cell.dimension} {cell.tuning}"
 
 
-def _guess(cell: Cell, done: Mapping[str, Sequence[float]], share: float) -> float | None:
+def _guess(cell: Cell, done: Mapping[str, Sequence[float]], size: Size) -> float | None:
     known = done.get(_kind(cell))
     if known:
         return sum(known) / len(known)
@@ -53,6 +53,6 @@ def _guess(cell: Cell, done: Mapping[str, Sequence[float]], share: float) -> flo
     if cell.role == "ensemble":
         return _OVERHEAD
     if cell.role == "student" and cell.method != "NoKD":
-        return _OVERHEAD + student_seconds(epochs, share)
-    guess = model_seconds(cell.method, epochs, share)
+        return _OVERHEAD + student_seconds(epochs, size)
+    guess = model_seconds(cell.method, epochs, size)
     return None if guess is None else _OVERHEAD + guess

@@ -7,11 +7,8 @@ from typing import Any
 
 import torch
 
-from recbole_hetcomp.recbole_bridge.sparse_dropout import dropout_for
+from recbole_hetcomp.recbole_bridge.large_steps import fused_where_large, large_steps_of
 from recbole_hetcomp.threads import Threads, work_of_model
-
-MANY_PARAMETERS = 2**20
-"""Of a model from which on its optimizer's step is fused; below, it takes no time worth the name."""
 
 RULE, SCHEDULE = "scaled_weight_decay", "learning_rate_schedule"
 ALL = frozenset({RULE, SCHEDULE})
@@ -71,34 +68,6 @@ def learning_rate_at(config: Any, epoch: int, epochs: int) -> float:
     return 0.5 * rate * (1.0 + math.cos(math.pi * epoch / max(1, epochs)))
 
 
-def fused_where_large(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """Have Adam take its step in one pass over a large model on processors: a quarter of the time for the same step.
-
-    The last bits differ from those of torch's own choice, so a model of fewer than :data:`MANY_PARAMETERS` numbers
-    keeps that. Measured: docs/performance.md.
-
-    Args:
-        optimizer: that has not made a step; changed where it is Adam or AdamW.
-    """
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    on_processors = all(parameter.device.type == "cpu" for parameter in parameters)
-    large = sum(parameter.numel() for parameter in parameters) >= MANY_PARAMETERS
-    adam = isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW))
-    if adam and on_processors and large and _processors_may_fuse():
-        for group in optimizer.param_groups:
-            group["fused"] = True
-    return optimizer
-
-
-def _processors_may_fuse() -> bool:
-    """Whether this torch has the fused step on processors, as those since 2.4 have."""
-    try:
-        torch.optim.Adam([torch.zeros(1)], fused=True)
-    except RuntimeError:
-        return False
-    return True
-
-
 def shorten(config: Any, given: Any, share: float) -> None:
     """Train what goes on from yesterday's weights for a share of the epochs, unless they were given.
 
@@ -137,7 +106,7 @@ class FollowsRules:
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """As RecBole's, with as many threads as suit the work, chosen anew before each epoch."""
-        with self.own_threads() as self.threads, dropout_for(self.model):
+        with self.own_threads() as self.threads, large_steps_of(self.model):
             return super().fit(*args, **kwargs)  # type: ignore[misc]
 
     def _build_optimizer(self, **kwargs: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import recbole
@@ -15,12 +16,37 @@ from recbole_hetcomp.settings import Student, Training
 from recbole_hetcomp.teachers.planned import PlannedTeacher
 from recbole_hetcomp.trajectories import TrajectoryStore
 
-# Seconds on ml-100k with default settings on two CPU cores, for its 60,000 training interactions.
-_SECONDS = {"IALS": 5, "BPR": 20, "CML": 30, "NeuMF": 50, "LightGCN": 37, "MultiVAE": 17, "ItemVAE": 11}
-_SECONDS.update(NoKD=15, EASE=1, ItemKNN=3)
-_STUDENT = 15  # less without a base loss
-_INTERACTIONS = 60_000
+_INTERACTIONS, _PAIRS = 60_000, 1e8
 _TRAINING = 0.6  # of all interactions, where the split is the default one
+
+# Seconds with default settings on two busy CPU cores, for each 60,000 training interactions, and for each 1e8 pairs of
+# a user and an item: docs/results/notebook/teachers.md.
+_SECONDS = {
+    "IALS": (5, 9), "BPR": (20, 40), "CML": (29, 50), "NeuMF": (50, 1000), "LightGCN": (36, 90), "MultiVAE": (17, 200),
+    "ItemVAE": (10, 250), "EASE": (1, 200), "ItemKNN": (3, 10), "NoKD": (15, 20),
+}  # fmt: skip
+_STUDENT = (5, 30)
+
+
+@dataclass(frozen=True)
+class Size:
+    """What the time of a training goes by.
+
+    Attributes:
+        interactions: training interactions, which an epoch goes through.
+        pairs: users times items, which a validation ranks and an autoencoder predicts.
+    """
+
+    interactions: float
+    pairs: float
+
+    def seconds(self, of: tuple[float, float]) -> float:
+        """Seconds of what takes so many for each 60,000 interactions, and for each 1e8 pairs.
+
+        >>> Size(120_000, 5e7).seconds((10, 4))
+        22.0
+        """
+        return of[0] * self.interactions / _INTERACTIONS + of[1] * self.pairs / _PAIRS
 
 
 def plan_in_words(
@@ -29,8 +55,8 @@ def plan_in_words(
 ) -> str:  # fmt: skip
     """Teachers, those of them that need no training, the student, and a guess of the time.
 
-    The guess is from the times of stored models of the same name and data, or else from ml-100k's, in proportion to the
-    training interactions. A model of which neither says anything is named.
+    The guess is from the times of stored models of the same name and data, or else from what other data took, by the
+    training interactions and the users times items. A model of which neither says anything is named.
 
     Args:
         student: the model that is run.
@@ -50,49 +76,44 @@ def plan_in_words(
         parts.append("the student without teachers" + (" (from the store)" if alone not in to_train else ""))
     parts.append(f"then {student}")
     known = store.seconds(data.fingerprint)
-    share = share_of(data.observed.values.shape[0])
-    guessed = {one.label: _seconds(one, known, share) for one in to_train}
-    seconds = student_seconds(epochs, share) + sum(guess for guess in guessed.values() if guess is not None)
+    size = Size(len(data.observed.values), (data.n_users - 1) * (data.n_items - 1))
+    guessed = {one.label: _seconds(one, known, size) for one in to_train}
+    seconds = student_seconds(epochs, size) + sum(guess for guess in guessed.values() if guess is not None)
     return f"plan: {', '.join(parts)}; {in_time(seconds, [label for label in guessed if guessed[label] is None])}"
 
 
-def _seconds(one: PlannedTeacher, known: Mapping[str, tuple[float, int | None]], share: float) -> float | None:
+def _seconds(one: PlannedTeacher, known: Mapping[str, tuple[float, int | None]], size: Size) -> float | None:
     """Of its training, where anything is known of that; less where it trains for fewer epochs than was measured."""
     epochs = one.config["epochs"] if one.outside is None else None
     if one.label not in known:
-        return model_seconds(one.label, epochs, share)
+        return model_seconds(one.label, epochs, size)
     seconds, most = known[one.label]
     return seconds * (min(1.0, epochs / most) if epochs and most else 1.0)
 
 
-def model_seconds(name: str, epochs: int | None, share: float) -> float | None:
-    """A guess of a model's training time from ml-100k's, or None for a model whose time is not known.
+def model_seconds(name: str, epochs: int | None, size: Size) -> float | None:
+    """A guess of a model's training time, or None for a model whose time is not known.
 
     Args:
         name: a model alone, or ``NoKD``.
         epochs: its epochs at most, None for its own.
-        share: of ml-100k's training interactions.
+        size: of the data.
     """
     if name not in _SECONDS:
         return None
     usual = default(Student, "no_kd_config") if name == "NoKD" else teacher_defaults(name)
     most = usual.get("epochs")
-    return share * _SECONDS[name] * (min(1.0, epochs / most) if epochs and most else 1.0)
+    return size.seconds(_SECONDS[name]) * (min(1.0, epochs / most) if epochs and most else 1.0)
 
 
-def student_seconds(epochs: int | None, share: float) -> float:
+def student_seconds(epochs: int | None, size: Size) -> float:
     """The same of a student that is taught."""
     usual = default(Training, "epochs")
-    return share * _STUDENT * (epochs or usual) / usual
+    return size.seconds(_STUDENT) * (epochs or usual) / usual
 
 
-def share_of(interactions: float) -> float:
-    """How many training interactions there are, as a share of ml-100k's."""
-    return interactions / _INTERACTIONS
-
-
-def share_of_files(data_path: str | None, name: str) -> float:
-    """The same of a data set that is not loaded, by the lines of its interactions.
+def size_of_files(data_path: str | None, name: str) -> Size:
+    """The size of a data set that is not loaded, by its files of interactions; nothing where there are none.
 
     Args:
         data_path: the folder that the data set's folder is in; None for where RecBole looks.
@@ -102,11 +123,16 @@ def share_of_files(data_path: str | None, name: str) -> float:
         folder = Path(recbole.__file__).parent / "dataset_example" / name
     else:
         folder = Path(data_path or recbole_defaults("overall")["data_path"]) / name
-    lines = 0
+    lines, users, items = 0, set(), set()
     for file in folder.glob("*.inter"):
         with file.open("rb") as content:
-            lines += sum(1 for _ in content)
-    return share_of(_TRAINING * lines)
+            next(content, None)  # the fields, user and item first
+            for line in content:
+                user, _, rest = line.partition(b"\t")
+                users.add(user)
+                items.add(rest.partition(b"\t")[0].rstrip())
+                lines += 1
+    return Size(_TRAINING * lines, len(users) * len(items))
 
 
 def in_time(seconds: float, unknown: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recbole_hetcomp.declared import Settings, setting, settings_group
-from recbole_hetcomp.recbole_bridge.sparse_dropout import dropout_of_rows
+from recbole_hetcomp.recbole_bridge.large_steps import dropout_of_rows
 
 UNSEEN_SCORE = -1e4
 """Score of an item without training interactions: finite, and below any log probability worth the name."""

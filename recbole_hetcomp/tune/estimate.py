@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recbole_hetcomp.teachers.estimate import in_time, model_seconds, share_of_files, student_seconds
+from recbole_hetcomp.teachers.estimate import in_time, model_seconds, size_of_files, student_seconds
 from recbole_hetcomp.tune.sweep_plan import SweepPlan
 
 _OVERHEAD = 10.0  # seconds that a trial takes to start and to load the data
 
 
 def sweep_in_words(plan: SweepPlan, teachers: Sequence[str], at_once: int) -> str:
-    """Its trials and teachers, and a guess of the time, from ml-100k's in proportion to the interactions.
+    """Its trials and teachers, and a guess of the time, from what other data took, by their size.
 
     Args:
         plan: the sweep.
@@ -19,10 +19,10 @@ def sweep_in_words(plan: SweepPlan, teachers: Sequence[str], at_once: int) -> st
         at_once: trials that run at a time.
     """
     job, count = plan.job, plan.options.num_samples
-    share = share_of_files(job.settings.get("data_path"), job.dataset)
+    size = size_of_files(job.settings.get("data_path"), job.dataset)
     epochs = job.settings.get("epochs")
-    one = student_seconds(epochs, share) if teachers else model_seconds(job.model, epochs, share)
-    guesses = {name: model_seconds(name, None, share) for name in teachers}
+    one = student_seconds(epochs, size) if teachers else model_seconds(job.model, epochs, size)
+    guesses = {name: model_seconds(name, None, size) for name in teachers}
     seconds = sum(guess for guess in guesses.values() if guess is not None)
     seconds += count * ((one or 0.0) + _OVERHEAD) / max(1, at_once)
     unknown = [name for name, guess in guesses.items() if guess is None] + ([job.model] if one is None else [])

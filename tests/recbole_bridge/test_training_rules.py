@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 from recbole.config import Config
 from recbole.trainer import Trainer
 
-from recbole_hetcomp.recbole_bridge import training_rules
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
 from recbole_hetcomp.recbole_bridge.config import no_kd_config, run_settings, teacher_config
 from recbole_hetcomp.recbole_bridge.training_rules import learning_rate_at, shorten, weight_decay_of
@@ -101,67 +98,3 @@ def test_all_models_of_a_run_follow_the_rules(tiny_run, monkeypatch):
         assert penalties == pytest.approx((1e-5, 1e-5), rel=1e-3)  # 0.0125936 / sqrt(943 * 1682)
     stored = json.loads((run.results / "results.json").read_text())["settings"]
     assert stored["scaled_weight_decay"] == 0.0125936
-
-
-@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
-@pytest.mark.parametrize(("size", "fused"), [(999, None), (1000, True)])
-def test_the_step_of_a_large_model_is_fused_and_the_same(monkeypatch, kind, size, fused):
-    monkeypatch.setattr(training_rules, "MANY_PARAMETERS", 1000)
-    generator = torch.Generator().manual_seed(0)
-    start, gradients = torch.randn(size, generator=generator), torch.randn(3, size, generator=generator)
-
-    def stepped(change: Any) -> torch.Tensor:
-        parameter = torch.nn.Parameter(start.clone())
-        optimizer = change(kind([parameter], lr=0.1, weight_decay=0.01))
-        for gradient in gradients:
-            parameter.grad = gradient.clone()
-            optimizer.step()
-        assert [group["fused"] for group in optimizer.param_groups] == [fused if change is fuse else None]
-        return parameter.detach()
-
-    fuse = training_rules.fused_where_large
-    torch.testing.assert_close(stepped(fuse), stepped(lambda optimizer: optimizer), rtol=1e-5, atol=1e-6)
-
-
-def test_other_optimizers_and_old_torch_are_left_alone(monkeypatch):
-    monkeypatch.setattr(training_rules, "MANY_PARAMETERS", 1)
-    plain = torch.optim.SGD([torch.zeros(5)], lr=0.1)
-    assert not training_rules.fused_where_large(plain).param_groups[0]["fused"]
-
-    def refuses(*_: Any, **__: Any) -> None:
-        raise RuntimeError("`fused=True` requires all the params to be CUDA")
-
-    adam = torch.optim.Adam([torch.zeros(5)])
-    with monkeypatch.context() as old:
-        old.setattr(torch.optim.Adam, "__init__", refuses)
-        assert not training_rules.fused_where_large(adam).param_groups[0]["fused"]
-
-
-def test_a_fused_optimizer_goes_on_where_it_was_saved(monkeypatch):
-    monkeypatch.setattr(training_rules, "MANY_PARAMETERS", 1)
-
-    def begun() -> tuple[torch.nn.Parameter, torch.optim.Optimizer]:
-        parameter = torch.nn.Parameter(torch.ones(5))
-        return parameter, training_rules.fused_where_large(torch.optim.Adam([parameter], lr=0.1))
-
-    def step(parameter: torch.nn.Parameter, optimizer: torch.optim.Optimizer) -> None:
-        parameter.grad = parameter.detach().square()
-        optimizer.step()
-
-    through, first = begun()
-    step(through, first)
-    saved, state = through.detach().clone(), read_back(first.state_dict())
-    step(through, first)
-    again, second = begun()
-    second.load_state_dict(state)
-    again.data.copy_(saved)
-    step(again, second)
-    assert torch.equal(again, through)
-
-
-def read_back(state: dict[str, Any]) -> dict[str, Any]:
-    """A state as it is read back from a checkpoint."""
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from recbole_hetcomp.teachers.estimate import plan_in_words, share_of_files
+from recbole_hetcomp.teachers.estimate import Size, model_seconds, plan_in_words, size_of_files
 from recbole_hetcomp.trajectories import Trajectory, TrajectoryStore
 
 LISTS = torch.zeros(1, 3, 4, dtype=torch.int16)
@@ -21,7 +21,8 @@ def planned(label: str, epochs: int = 500, **identity: Any) -> Any:
 
 
 def data(interactions: int = 60_000) -> Any:
-    return SimpleNamespace(fingerprint="data", observed=SimpleNamespace(values=torch.zeros(interactions)))
+    values = torch.zeros(interactions)
+    return SimpleNamespace(fingerprint="data", observed=SimpleNamespace(values=values), n_users=944, n_items=1683)
 
 
 def in_words(to_train: list[Any], store: TrajectoryStore, interactions: int = 60_000) -> str:
@@ -68,10 +69,20 @@ def test_a_damaged_entry_says_nothing(store):
     assert store.seconds("data") == {}
 
 
-def test_the_share_of_data_that_are_not_loaded(tmp_path):
-    assert share_of_files(None, "ml-100k") == pytest.approx(1.0, rel=1e-3)
+def test_the_size_of_data_that_are_not_loaded(tmp_path):
+    found = size_of_files(None, "ml-100k")
+    assert (found.interactions, found.pairs) == (60_000, 943 * 1682)
     (tmp_path / "mine").mkdir()
-    for part in ("train", "valid"):
-        (tmp_path / "mine" / f"mine.{part}.inter").write_text("user_id:token\titem_id:token\n" + "a\tb\n" * 4999)
-    assert share_of_files(str(tmp_path), "mine") == pytest.approx(0.1)
-    assert share_of_files(str(tmp_path), "no such") == 0.0
+    for part, user in (("train", "a"), ("valid", "b")):
+        lines = "".join(f"{user}\t{item}\n" for item in range(5))
+        (tmp_path / "mine" / f"mine.{part}.inter").write_text(f"user_id:token\titem_id:token\n{lines}")
+    assert size_of_files(str(tmp_path), "mine") == Size(6, 2 * 5)
+    assert size_of_files(str(tmp_path), "no such") == Size(0, 0)
+
+
+def test_a_larger_catalogue_takes_longer_with_as_many_interactions():
+    small, large = Size(60_000, 1e6), Size(60_000, 1e8)
+    assert model_seconds("MultiVAE", None, large) > 10 * model_seconds("MultiVAE", None, small)
+    half = model_seconds("MultiVAE", 60, large)
+    assert half == pytest.approx(model_seconds("MultiVAE", None, large) / 2)
+    assert model_seconds("SASRec", None, large) is None
