@@ -301,6 +301,10 @@ class Training(Settings):
         one_of=("constant", "cosine"),
     )
     epochs: int = setting(60, "Epochs at most, in the mode of user_sampling.", at_least=0)
+    items_per_dimension: Optional[float] = setting(
+        1500.0, "c: with f = items / (c embedding_size) in 1 to 3, epochs are times f and the rate times sqrt(f), each "
+        "where it is not given; None: no rule.", above=0,
+    )  # fmt: skip
     eval_step: int = setting(5, "Epochs between validations.", at_least=1)
     stopping_step: int = setting(
         10, "Validations without a gain before stopping; counted once the curriculum has ended.", at_least=0

@@ -85,8 +85,9 @@ def make_plan(
         if not space:
             raise ValueError(f"all settings that the space of {config['model']} searches are given: nothing to search")
     output = options.output or default_output(config["model"], config["dataset"])
+    job_settings = {"epochs": config["epochs"], **_portable(config)}  # given, so that no rule makes them more
     plan = SweepPlan(
-        job=Job(config["model"], config["dataset"], _portable(config), space, store_uri=uri),
+        job=Job(config["model"], config["dataset"], job_settings, space, store_uri=uri),
         options=SweepOptions(**{**options.plain(), "output": output}),
         seed=config["seed"],
         metric=config["valid_metric"],

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 from recbole.config import Config
+from recbole.data import create_dataset
+from recbole.quick_start import run_recbole
 from recbole.trainer import Trainer
+from recbole.utils import get_model, get_trainer
 
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
 from recbole_hetcomp.recbole_bridge.config import no_kd_config, run_settings, teacher_config
-from recbole_hetcomp.recbole_bridge.training_rules import learning_rate_at, shorten, weight_decay_of
+from recbole_hetcomp.recbole_bridge.training_rules import growth_of, learning_rate_at, shorten, weight_decay_of
 
 
 def model(users: int, items: int) -> Any:
@@ -64,6 +67,63 @@ def test_a_weight_decay_that_is_given_wins():
     assert teacher_config(run, run_settings(run), "BPR")["scaled_weight_decay"] is None
     run = config_of(no_kd_config={"weight_decay": 1e-4})
     assert no_kd_config(run, run_settings(run))["scaled_weight_decay"] is None
+
+
+@pytest.mark.parametrize(
+    ("dimension", "given", "epochs", "rate"),
+    [
+        (16, {}, 1, 1),  # 1,250 items for a dimension
+        (8, {}, 5 / 3, (5 / 3) ** 0.5),
+        (2, {}, 3, 3**0.5),  # never more
+        (8, {"epochs": 10}, 1, (5 / 3) ** 0.5),
+        (8, {"learning_rate": 0.06}, 5 / 3, 1),  # given, though it is the default
+        (8, {"items_per_dimension": None}, 1, 1),
+        (8, {"items_per_dimension": 500.0}, 3, 3**0.5),
+        (8, {"preset": "paper"}, 1, 1),
+        (8, {"preset": "quick"}, 1, 1),
+    ],
+)
+def test_few_dimensions_for_many_items_learn_longer_and_faster(dimension, given, epochs, rate):
+    found = growth_of(config_of(embedding_size=dimension, **given), 20_000)
+    assert (found.epochs, found.rate) == (pytest.approx(epochs), pytest.approx(rate))
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "epochs", "rate"),
+    [
+        ("HetComp", {"items_per_dimension": 105.125}, 120, 0.06 * 2**0.5),  # 1,682 items, 8 dimensions
+        ("HetComp", {"items_per_dimension": 105.125, "eval_step": 50}, 150, 0.06 * 2**0.5),  # whole validations
+        ("HetComp", {}, 60, 0.06),
+        ("RRD", {"items_per_dimension": 105.125}, 120, 0.02 * 2**0.5),
+        ("NoKD", {"items_per_dimension": 105.125}, 60, 0.02),  # as the student alone of every other run
+    ],
+)
+def test_a_trainer_has_them(model, given, epochs, rate, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = config_of(model, **given)
+    dataset = create_dataset(config)
+    trainer = get_trainer(config["MODEL_TYPE"], model)(config, get_model(model)(config, dataset.build()[0]))
+    assert trainer.epochs == epochs
+    assert trainer.growth.rate * learning_rate_at(config, 0, trainer.epochs) == pytest.approx(rate)
+
+
+def test_the_rate_of_an_epoch_has_grown(tiny_settings, working_in, tmp_path, monkeypatch):
+    rates = []
+    train = Trainer._train_epoch
+
+    def watch(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        if self.config["model"] == "HetComp":
+            rates.append(self.optimizer.param_groups[0]["lr"])
+        return train(self, *arguments, **keywords)
+
+    monkeypatch.setattr(Trainer, "_train_epoch", watch)
+    more = {"teachers": ["EASE"], "epochs": 2, "items_per_dimension": 105.125, "compare_no_kd": False}
+    settings = tiny_settings(tmp_path, learning_rate_schedule="cosine", **more)
+    del settings["learning_rate"]
+    with working_in(tmp_path) as lines:
+        run_recbole(model="HetComp", dataset="ml-100k", config_dict=settings)
+    assert rates == pytest.approx([0.06 * 2**0.5, 0.03 * 2**0.5])
+    assert any("1682 items for 8 dimensions: 2 epochs, learning rate 0.0849" in line for line in lines)
 
 
 @pytest.mark.parametrize("place", ["teacher_config", "no_kd_config", None])
