@@ -302,8 +302,8 @@ class Training(Settings):
     )
     epochs: int = setting(60, "Epochs at most, in the mode of user_sampling.", at_least=0)
     items_per_dimension: Optional[float] = setting(
-        1500.0, "c: with f = items / (c embedding_size) in 1 to 3, epochs are times f and the rate times sqrt(f), each "
-        "where it is not given; None: no rule.", above=0,
+        750.0, "c: with f = items / (c embedding_size), epochs are times f and the rate times sqrt(f / 2), each where "
+        "it is not given, f and f / 2 from 1 to 3; None: no rule.", above=0,
     )  # fmt: skip
     eval_step: int = setting(5, "Epochs between validations.", at_least=1)
     stopping_step: int = setting(

@@ -12,6 +12,7 @@ numbers but for the last bits. So small data keeps torch's own. Measured: docs/p
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
@@ -95,7 +96,9 @@ def sparse_product(matrix: Tensor, embeddings: Tensor) -> Tensor:
     if matrix.dtype != embeddings.dtype or matrix.shape[1] != embeddings.shape[0]:
         return torch.sparse.mm(matrix, embeddings)  # says what is wrong
     if not hasattr(matrix, _BY_ROWS):
-        setattr(matrix, _BY_ROWS, (matrix.coalesce().to_sparse_csr(), matrix.t().coalesce().to_sparse_csr()))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
+            setattr(matrix, _BY_ROWS, (matrix.coalesce().to_sparse_csr(), matrix.t().coalesce().to_sparse_csr()))
     return cast(Tensor, _ProductByRows.apply(*getattr(matrix, _BY_ROWS), embeddings))
 
 

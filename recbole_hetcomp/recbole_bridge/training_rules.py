@@ -87,10 +87,10 @@ class Growth:
 def growth_of(config: Any, n_items: int) -> Growth:
     r"""A student with few dimensions on a large catalogue learns for longer, at a higher rate.
 
-    .. math:: f = \min(3, \max(1, I / (c d)))
+    .. math:: f = I / (c d)
 
-    Epochs that were not given are times f, a learning rate that was not given is times :math:`\sqrt f`. Measured:
-    docs/results/notebook/schedule.md.
+    Epochs that were not given are times f, a learning rate that was not given is times :math:`\sqrt{f / 2}`, with f
+    and f / 2 from 1 to 3. Measured: docs/results/notebook/schedule.md.
 
     Args:
         config: the Config, with c in ``items_per_dimension`` and d in ``embedding_size``.
@@ -103,11 +103,16 @@ def growth_of(config: Any, n_items: int) -> Growth:
     """
     if not config[GROWTH] or not config["embedding_size"]:
         return Growth()
-    factor = min(_MOST_GROWTH, max(1.0, n_items / (config[GROWTH] * config["embedding_size"])))
+    factor = n_items / (config[GROWTH] * config["embedding_size"])
     given = config.external_config_dict
     return Growth(
-        epochs=1.0 if "epochs" in given else factor, rate=1.0 if "learning_rate" in given else math.sqrt(factor)
+        epochs=1.0 if "epochs" in given else _limited(factor),
+        rate=1.0 if "learning_rate" in given else math.sqrt(_limited(factor / 2)),
     )
+
+
+def _limited(factor: float) -> float:
+    return min(_MOST_GROWTH, max(1.0, factor))
 
 
 def shorten(config: Any, given: Any, share: float) -> None:

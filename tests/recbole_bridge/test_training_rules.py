@@ -72,13 +72,14 @@ def test_a_weight_decay_that_is_given_wins():
 @pytest.mark.parametrize(
     ("dimension", "given", "epochs", "rate"),
     [
-        (16, {}, 1, 1),  # 1,250 items for a dimension
-        (8, {}, 5 / 3, (5 / 3) ** 0.5),
+        (32, {}, 1, 1),  # 625 items for a dimension
+        (16, {}, 5 / 3, 1),
+        (8, {}, 3, (5 / 3) ** 0.5),  # of 10/3
         (2, {}, 3, 3**0.5),  # never more
         (8, {"epochs": 10}, 1, (5 / 3) ** 0.5),
-        (8, {"learning_rate": 0.06}, 5 / 3, 1),  # given, though it is the default
+        (8, {"learning_rate": 0.06}, 3, 1),  # given, though it is the default
         (8, {"items_per_dimension": None}, 1, 1),
-        (8, {"items_per_dimension": 500.0}, 3, 3**0.5),
+        (8, {"items_per_dimension": 500.0}, 3, 2.5**0.5),
         (8, {"preset": "paper"}, 1, 1),
         (8, {"preset": "quick"}, 1, 1),
     ],
@@ -91,10 +92,11 @@ def test_few_dimensions_for_many_items_learn_longer_and_faster(dimension, given,
 @pytest.mark.parametrize(
     ("model", "given", "epochs", "rate"),
     [
-        ("HetComp", {"items_per_dimension": 105.125}, 120, 0.06 * 2**0.5),  # 1,682 items, 8 dimensions
-        ("HetComp", {"items_per_dimension": 105.125, "eval_step": 50}, 150, 0.06 * 2**0.5),  # whole validations
+        ("HetComp", {"items_per_dimension": 105.125}, 120, 0.06),  # 1,682 items, 8 dimensions
+        ("HetComp", {"items_per_dimension": 105.125, "eval_step": 50}, 150, 0.06),  # whole validations
+        ("HetComp", {"items_per_dimension": 52.5625}, 180, 0.06 * 2**0.5),
         ("HetComp", {}, 60, 0.06),
-        ("RRD", {"items_per_dimension": 105.125}, 120, 0.02 * 2**0.5),
+        ("RRD", {"items_per_dimension": 52.5625}, 180, 0.02 * 2**0.5),
         ("NoKD", {"items_per_dimension": 105.125}, 60, 0.02),  # as the student alone of every other run
     ],
 )
@@ -117,7 +119,7 @@ def test_the_rate_of_an_epoch_has_grown(tiny_settings, working_in, tmp_path, mon
         return train(self, *arguments, **keywords)
 
     monkeypatch.setattr(Trainer, "_train_epoch", watch)
-    more = {"teachers": ["EASE"], "epochs": 2, "items_per_dimension": 105.125, "compare_no_kd": False}
+    more = {"teachers": ["EASE"], "epochs": 2, "items_per_dimension": 52.5625, "compare_no_kd": False}
     settings = tiny_settings(tmp_path, learning_rate_schedule="cosine", **more)
     del settings["learning_rate"]
     with working_in(tmp_path) as lines:
