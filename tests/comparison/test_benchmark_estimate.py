@@ -43,13 +43,13 @@ def test_cells_that_are_done_tell_of_those_that_are_not(said):
     assert said(cells[:1], {"RRD": 600.0}) == "plan: 1 cells, 1 of them done"
 
 
-def test_without_any_the_times_of_ml_100k_are_taken(said):
+def test_without_any_the_times_of_other_data_are_taken(said):
     cells = [
         cell("teacher", "BPR"),
         cell("ensemble", "TeacherEnsemble"),
         *(cell("student", "HetComp", n) for n in (1, 2)),
     ]
-    assert "about 3 min on" in said(cells * 2)  # 2 * (20 + 2 * 15), and what each takes to start
+    assert "about 2 min on" in said(cells * 2)  # 2 * (20 + 2 * 5), and what each takes to start
 
 
 def test_a_method_whose_time_is_not_known_is_named(said):

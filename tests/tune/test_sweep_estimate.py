@@ -18,8 +18,8 @@ def words(model: str, teachers: list[str], at_once: int = 1, **settings: Any) ->
 @pytest.mark.parametrize(
     ("said", "minutes"),
     [
-        (words("HetComp", ["BPR"]), 12 * 25 + 20),
-        (words("HetComp", ["BPR"], 2), 6 * 25 + 20),
+        (words("HetComp", ["BPR"]), 12 * 15.5 + 20),
+        (words("HetComp", ["BPR"], 2), 6 * 15.5 + 20),
         (words("BPR", []), 12 * 30),
     ],
     ids=["one", "two at a time", "no student"],
