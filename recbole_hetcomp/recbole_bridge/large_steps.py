@@ -134,7 +134,7 @@ def large_steps_of(model: nn.Module) -> AbstractContextManager[Any]:
     """What is entered while a model trains: :class:`LargeSteps` for autoencoders and for models with a large graph."""
     parts = list(model.modules())
     gains = any(isinstance(part, AutoEncoderMixin) for part in parts) or any(
-        _is_large_graph(value) for part in parts for value in vars(part).values()
+        _is_large_graph(value) for part in parts for value in (*vars(part).values(), *part.buffers(recurse=False))
     )
     return LargeSteps() if gains else nullcontext()
 

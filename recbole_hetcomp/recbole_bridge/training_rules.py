@@ -93,22 +93,27 @@ def growth_of(config: Any, n_items: int) -> Growth:
     and f / 2 from 1 to 3. Measured: docs/results/notebook/schedule.md.
 
     Args:
-        config: the Config, with c in ``items_per_dimension`` and d in ``embedding_size``.
+        config: the Config, with c in ``items_per_dimension``.
         n_items: I.
 
     >>> class Given(dict):
     ...     external_config_dict = {"learning_rate": 0.1}
-    >>> growth_of(Given(items_per_dimension=100.0, embedding_size=8), n_items=1600)
+    >>> growth_of(Given(items_per_dimension=100.0, embedding_size=8, student_config={}), n_items=1600)
     Growth(epochs=2.0, rate=1.0)
     """
-    if not config[GROWTH] or not config["embedding_size"]:
+    if not config[GROWTH] or not dimension_of(config):
         return Growth()
-    factor = n_items / (config[GROWTH] * config["embedding_size"])
+    factor = n_items / (config[GROWTH] * dimension_of(config))
     given = config.external_config_dict
     return Growth(
         epochs=1.0 if "epochs" in given else _limited(factor),
         rate=1.0 if "learning_rate" in given else math.sqrt(_limited(factor / 2)),
     )
+
+
+def dimension_of(config: Any) -> int:
+    """d of a student: that of its backbone, where ``student_config`` gives one."""
+    return int((config["student_config"] or {}).get("embedding_size") or config["embedding_size"] or 0)
 
 
 def _limited(factor: float) -> float:

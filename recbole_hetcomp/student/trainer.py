@@ -17,7 +17,7 @@ from recbole_hetcomp.core import PAD, Ragged
 from recbole_hetcomp.metrics.lists import ListEvaluation
 from recbole_hetcomp.recbole_bridge.checkpoint import plain_config
 from recbole_hetcomp.recbole_bridge.scoring import clear_cache, ranked_lists, ranks_by_pairs
-from recbole_hetcomp.recbole_bridge.training_rules import GROWTH, FollowsRules, Growth, growth_of
+from recbole_hetcomp.recbole_bridge.training_rules import GROWTH, FollowsRules, Growth, dimension_of, growth_of
 from recbole_hetcomp.recbole_bridge.warm_start import external_ids
 from recbole_hetcomp.results.table import Result, Row, write_result
 from recbole_hetcomp.settings import HetCompSettings
@@ -66,10 +66,11 @@ class DistillingTrainer(Saving, ListEvaluation, FollowsRules, Trainer):
 
     def _grow(self) -> None:
         self.growth = growth_of(self.config, self.model.n_items - 1)
-        if self.growth != Growth():
+        if self.growth.epochs > 1:
             self.epochs = math.ceil(self.growth.epochs * self.epochs / self.eval_step) * self.eval_step
+        if self.growth != Growth():
             self.logger.info(
-                f"{self.model.n_items - 1} items for {self.config['embedding_size']} dimensions: {self.epochs} epochs, "
+                f"{self.model.n_items - 1} items for {dimension_of(self.config)} dimensions: {self.epochs} epochs, "
                 f"learning rate {self.growth.rate * self.learning_rate:.3g} ({GROWTH})"
             )
 

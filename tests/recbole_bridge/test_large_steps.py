@@ -168,6 +168,9 @@ def test_autoencoders_and_large_graphs_gain_and_no_one_else(graph):
     assert not gains(lightgcn)
     lightgcn.norm_adj_matrix = graph
     assert gains(lightgcn)
+    buffered = bare(BPR)
+    buffered.register_buffer("graph", graph)
+    assert gains(buffered)
 
 
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])

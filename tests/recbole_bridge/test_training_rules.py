@@ -76,6 +76,7 @@ def test_a_weight_decay_that_is_given_wins():
         (16, {}, 5 / 3, 1),
         (8, {}, 3, (5 / 3) ** 0.5),  # of 10/3
         (2, {}, 3, 3**0.5),  # never more
+        (32, {"student_config": {"embedding_size": 2}}, 3, 3**0.5),
         (8, {"epochs": 10}, 1, (5 / 3) ** 0.5),
         (8, {"learning_rate": 0.06}, 3, 1),  # given, though it is the default
         (8, {"items_per_dimension": None}, 1, 1),
@@ -95,6 +96,8 @@ def test_few_dimensions_for_many_items_learn_longer_and_faster(dimension, given,
         ("HetComp", {"items_per_dimension": 105.125}, 120, 0.06),  # 1,682 items, 8 dimensions
         ("HetComp", {"items_per_dimension": 105.125, "eval_step": 50}, 150, 0.06),  # whole validations
         ("HetComp", {"items_per_dimension": 52.5625}, 180, 0.06 * 2**0.5),
+        ("HetComp", {"items_per_dimension": 52.5625, "epochs": 7}, 7, 0.06 * 2**0.5),
+        ("HetComp", {"items_per_dimension": 52.5625, "epochs": 0}, 0, 0.06 * 2**0.5),
         ("HetComp", {}, 60, 0.06),
         ("RRD", {"items_per_dimension": 52.5625}, 180, 0.02 * 2**0.5),
         ("NoKD", {"items_per_dimension": 105.125}, 60, 0.02),  # as the student alone of every other run
