@@ -53,6 +53,7 @@ def _guess(cell: Cell, done: Mapping[str, Sequence[float]], size: Size) -> float
     if cell.role == "ensemble":
         return _OVERHEAD
     if cell.role == "student" and cell.method != "NoKD":
-        return _OVERHEAD + student_seconds(epochs, size)
+        dimension = cell.dimension if cell.settings.get("items_per_dimension", True) else None
+        return _OVERHEAD + student_seconds(epochs, size, dimension)
     guess = model_seconds(cell.method, epochs, size)
     return None if guess is None else _OVERHEAD + guess

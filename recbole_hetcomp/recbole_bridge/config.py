@@ -35,7 +35,7 @@ from recbole_hetcomp.recbole_bridge.registry import (
 )
 from recbole_hetcomp.recbole_bridge.source import outside_code
 from recbole_hetcomp.recbole_bridge.training_rules import ALL as TRAINING_RULES
-from recbole_hetcomp.recbole_bridge.training_rules import prefer_given
+from recbole_hetcomp.recbole_bridge.training_rules import grow, prefer_given
 from recbole_hetcomp.settings import HetCompSettings, Run, Student, Training, from_outside
 
 _DATA = (set(dataset_arguments) | set(general_arguments) | set(evaluation_arguments)) - {"config_file"}
@@ -251,6 +251,19 @@ def backbone_config(config: Config, settings: HetCompSettings) -> Config:
     view.model_class = get_model(settings.student_backbone)
     _spread_embedding_size(view.final_config_dict, settings.student_backbone, set(config.external_config_dict))
     return view
+
+
+def grow_student(config: Config, n_items: int) -> None:
+    """:func:`~recbole_hetcomp.recbole_bridge.training_rules.grow` a student by the size of its backbone's embeddings.
+
+    Args:
+        config: the run's Config; changed.
+        n_items: I.
+    """
+    settings = run_settings(config)
+    view, known = backbone_config(config, settings).final_config_dict, model_defaults(settings.student_backbone)
+    sizes = [view[key] for key in known if key == "embedding_size" or key.endswith("_embedding_size")]
+    grow(config, n_items, max((size for size in sizes if isinstance(size, int)), default=0))
 
 
 def _spread_embedding_size(final: dict[str, Any], backbone: str, given: set[str]) -> None:

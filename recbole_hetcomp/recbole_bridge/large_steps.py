@@ -13,6 +13,7 @@ numbers but for the last bits. So small data keeps torch's own. Measured: docs/p
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
@@ -20,7 +21,6 @@ from typing import Any, cast
 import torch
 from recbole.model.abstract_recommender import AutoEncoderMixin
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
@@ -34,7 +34,6 @@ LARGE_MODEL = 2**20
 """Parameters of a model from which on its optimizer's step is fused."""
 
 _DENSE = 1 / 8  # share of numbers that are not zero above which dropout gains nothing
-_BY_ROWS = "_recbole_hetcomp_by_rows"  # attribute of a matrix: itself and its transpose, compressed by rows
 
 
 def dropout_of_rows(rows: Tensor, p: float, training: bool) -> Tensor:
@@ -67,39 +66,44 @@ class _ProductByRows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, transposed: Tensor, embeddings: Tensor) -> Tensor:
-        ctx.transposed = transposed
+        ctx.matrix, ctx.transposed = matrix, transposed
         return matrix @ embeddings
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor]:
-        return None, None, ctx.transposed @ gradient.contiguous()
+        return None, None, cast(Tensor, _ProductByRows.apply(ctx.transposed, ctx.matrix, gradient.contiguous()))
 
 
-def sparse_product(matrix: Tensor, embeddings: Tensor) -> Tensor:
-    """As ``torch.sparse.mm``, for a graph's matrix that stays the same over many steps.
+class _Graph:
+    """A matrix that was met: what it was then, and from its second product on itself and its transpose by rows."""
 
-    Args:
-        matrix: [N, M]. Where it is not large, not of coordinates, not on processors or has a gradient, torch's own
-            product is taken.
-        embeddings: dense, [M, d].
+    def __init__(self, matrix: Tensor, when_gone: Callable[[Any], Any]) -> None:
+        self.matrix = weakref.ref(matrix, when_gone)
+        self.state = self._state(matrix)
+        self.by_rows: tuple[Tensor, Tensor] | None = None
 
-    Raises:
-        RuntimeError: the sizes do not fit.
+    @staticmethod
+    def _state(matrix: Tensor) -> tuple[int, int]:
+        return matrix._version, matrix._values().data_ptr()
 
-    >>> sparse_product(torch.eye(2).to_sparse(), torch.ones(2, 1))
-    tensor([[1.],
-            [1.]])
-    """
-    if not _is_large_graph(matrix) or matrix.requires_grad or embeddings.layout != torch.strided:
-        return torch.sparse.mm(matrix, embeddings)
-    if matrix.dtype != embeddings.dtype or matrix.shape[1] != embeddings.shape[0]:
-        return torch.sparse.mm(matrix, embeddings)  # says what is wrong
-    if not hasattr(matrix, _BY_ROWS):
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
-            setattr(matrix, _BY_ROWS, (matrix.coalesce().to_sparse_csr(), matrix.t().coalesce().to_sparse_csr()))
-    return cast(Tensor, _ProductByRows.apply(*getattr(matrix, _BY_ROWS), embeddings))
+    def is_of(self, matrix: Tensor) -> bool:
+        """Whether this is that matrix, as it still is."""
+        return self.matrix() is matrix and self.state == self._state(matrix)
+
+    def times(self, matrix: Tensor, embeddings: Tensor) -> Tensor:
+        if self.by_rows is None:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
+                self.by_rows = matrix.coalesce().to_sparse_csr(), matrix.t().coalesce().to_sparse_csr()
+        return cast(Tensor, _ProductByRows.apply(*self.by_rows, embeddings))
+
+
+def _is_autocast() -> bool:
+    """Whether automatic mixed precision is on, in which torch has no product by rows."""
+    try:
+        return torch.is_autocast_enabled("cpu")
+    except TypeError:  # torch before 2.4
+        return torch.is_autocast_cpu_enabled()
 
 
 def _is_large_graph(value: Any) -> bool:
@@ -108,26 +112,61 @@ def _is_large_graph(value: Any) -> bool:
 
 
 class LargeSteps(TorchFunctionMode):
-    """While it is entered, :func:`dropout_of_rows` and :func:`sparse_product` take torch's place, whoever calls it."""
+    """While it is entered, :func:`dropout_of_rows` and :meth:`product` take torch's place, whoever calls it.
+
+    What it has laid out of graphs ends with it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._graphs: dict[int, _Graph] = {}
 
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Called by torch in place of each of its functions."""
-        return _INSTEAD.get(func, func)(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if func is F.dropout:
+            return _dropout(*args, **kwargs)
+        if func is torch.sparse.mm and len(args) == 2 and not kwargs:  # its form without a reduction
+            return self.product(*args)
+        return func(*args, **kwargs)
+
+    def product(self, matrix: Tensor, embeddings: Tensor) -> Tensor:
+        """As ``torch.sparse.mm``, for a graph's matrix that stays the same over many steps.
+
+        Args:
+            matrix: [N, M]. Where it is not large, not of coordinates, not on processors, neither float32 nor float64,
+                has a gradient, or is met for the first time, torch's own product is taken.
+            embeddings: dense, [M, d].
+
+        Raises:
+            RuntimeError: the sizes do not fit.
+
+        >>> LargeSteps().product(torch.eye(2).to_sparse(), torch.ones(2, 1))
+        tensor([[1.],
+                [1.]])
+        """
+        fits = embeddings.layout == torch.strided and matrix.dtype == embeddings.dtype
+        fits = fits and embeddings.dim() == 2 and matrix.shape[1] == embeddings.shape[0]
+        plain = matrix.dtype in (torch.float32, torch.float64) and not _is_autocast()
+        if not (_is_large_graph(matrix) and fits and plain) or matrix.requires_grad:
+            return torch.sparse.mm(matrix, embeddings)
+        key = id(matrix)
+        known = self._graphs.get(key)
+        if known is None or not known.is_of(matrix):
+            self._graphs[key] = _Graph(matrix, lambda gone: self._forget(key, gone))
+            return torch.sparse.mm(matrix, embeddings)
+        return known.times(matrix, embeddings)
+
+    def _forget(self, key: int, gone: Any) -> None:
+        if key in self._graphs and self._graphs[key].matrix is gone:
+            del self._graphs[key]
 
 
 def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """With the arguments of torch's own, by their names."""
     return F.dropout(input, p, training, inplace) if inplace else dropout_of_rows(input, p, training)
-
-
-def _sparse_mm(*args: Any, **kwargs: Any) -> Tensor:
-    """The two of torch's forms without a reduction are ours."""
-    return sparse_product(*args) if len(args) == 2 and not kwargs else torch.sparse.mm(*args, **kwargs)
-
-
-_INSTEAD: dict[Any, Callable[..., Tensor]] = {F.dropout: _dropout, torch.sparse.mm: _sparse_mm}
 
 
 def large_steps_of(model: nn.Module) -> AbstractContextManager[Any]:
@@ -146,10 +185,11 @@ def fused_where_large(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer
         optimizer: that has not made a step; changed where it is Adam or AdamW.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    on_processors = all(parameter.device.type == "cpu" for parameter in parameters)
+    usual = all(parameter.device.type == "cpu" and parameter.is_floating_point() for parameter in parameters)
+    usual = usual and not any(group.get("differentiable") for group in optimizer.param_groups)
     large = sum(parameter.numel() for parameter in parameters) >= LARGE_MODEL
     adam = isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW))
-    if adam and on_processors and large and _processors_may_fuse():
+    if adam and usual and large and _processors_may_fuse():
         for group in optimizer.param_groups:
             group["fused"] = True
     return optimizer

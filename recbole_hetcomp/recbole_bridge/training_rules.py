@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -71,53 +71,58 @@ def learning_rate_at(config: Any, epoch: int, epochs: int) -> float:
     return 0.5 * rate * (1.0 + math.cos(math.pi * epoch / max(1, epochs)))
 
 
-@dataclass(frozen=True)
-class Growth:
-    """By how much a training is longer and faster than its settings say.
-
-    Attributes:
-        epochs: factor on the epochs.
-        rate: factor on the learning rate.
-    """
-
-    epochs: float = 1.0
-    rate: float = 1.0
-
-
-def growth_of(config: Any, n_items: int) -> Growth:
+def growth(n_items: int, dimension: int, items_per_dimension: float | None) -> tuple[float, float]:
     r"""A student with few dimensions on a large catalogue learns for longer, at a higher rate.
 
     .. math:: f = I / (c d)
 
-    Epochs that were not given are times f, a learning rate that was not given is times :math:`\sqrt{f / 2}`, with f
-    and f / 2 from 1 to 3. Measured: docs/results/notebook/schedule.md.
+    Measured: docs/results/notebook/schedule.md.
 
     Args:
-        config: the Config, with c in ``items_per_dimension``.
         n_items: I.
+        dimension: d; 0 where the backbone has none, which changes nothing.
+        items_per_dimension: c; None changes nothing.
 
-    >>> class Given(dict):
-    ...     external_config_dict = {"learning_rate": 0.1}
-    >>> growth_of(Given(items_per_dimension=100.0, embedding_size=8, student_config={}), n_items=1600)
-    Growth(epochs=2.0, rate=1.0)
+    Returns:
+        The factor on the epochs, f, and on the learning rate, :math:`\sqrt{f / 2}`, with f and f / 2 from 1 to 3.
+
+    >>> growth(1600, 8, 50.0)
+    (3.0, 1.4142135623730951)
+    >>> growth(1600, 8, None)
+    (1.0, 1.0)
     """
-    if not config[GROWTH] or not dimension_of(config):
-        return Growth()
-    factor = n_items / (config[GROWTH] * dimension_of(config))
-    given = config.external_config_dict
-    return Growth(
-        epochs=1.0 if "epochs" in given else _limited(factor),
-        rate=1.0 if "learning_rate" in given else math.sqrt(_limited(factor / 2)),
-    )
-
-
-def dimension_of(config: Any) -> int:
-    """d of a student: that of its backbone, where ``student_config`` gives one."""
-    return int((config["student_config"] or {}).get("embedding_size") or config["embedding_size"] or 0)
+    if not items_per_dimension or not dimension:
+        return 1.0, 1.0
+    factor = n_items / (items_per_dimension * dimension)
+    return _limited(factor), math.sqrt(_limited(factor / 2))
 
 
 def _limited(factor: float) -> float:
     return min(_MOST_GROWTH, max(1.0, factor))
+
+
+def grow(config: Any, n_items: int, dimension: int) -> None:
+    """Put a training's :func:`growth` into its Config, once: epochs in whole validations, and the rate.
+
+    What was given stays.
+
+    Args:
+        config: a Config of a student; changed.
+        n_items: I.
+        dimension: d.
+    """
+    epochs, rate = growth(n_items, dimension, config[GROWTH])
+    given, step = config.external_config_dict, max(1, config["eval_step"])
+    if epochs > 1 and "epochs" not in given:
+        config["epochs"] = math.ceil(epochs * config["epochs"] / step) * step
+    if rate > 1 and "learning_rate" not in given:
+        config["learning_rate"] = rate * config["learning_rate"]
+    if epochs > 1:
+        logging.getLogger().info(
+            f"{n_items} items for {dimension} dimensions ({GROWTH}={config[GROWTH]}): {config['epochs']} epochs, "
+            f"learning rate {config['learning_rate']:.3g}"
+        )
+        config[GROWTH] = None
 
 
 def shorten(config: Any, given: Any, share: float) -> None:
@@ -145,7 +150,6 @@ class FollowsRules:
     epochs: int
     optimizer: Any
     threads: Threads | None = None
-    growth = Growth()
 
     @property
     def step_work(self) -> int:
@@ -171,7 +175,7 @@ class FollowsRules:
             self.threads.choose()
         if self.config[SCHEDULE]:
             for group in self.optimizer.param_groups:
-                group["lr"] = self.growth.rate * learning_rate_at(self.config, epoch_idx, self.epochs)
+                group["lr"] = learning_rate_at(self.config, epoch_idx, self.epochs)
         return super()._train_epoch(train_data, epoch_idx, *args, **kwargs)  # type: ignore[misc]
 
 

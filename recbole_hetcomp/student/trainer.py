@@ -17,7 +17,7 @@ from recbole_hetcomp.core import PAD, Ragged
 from recbole_hetcomp.metrics.lists import ListEvaluation
 from recbole_hetcomp.recbole_bridge.checkpoint import plain_config
 from recbole_hetcomp.recbole_bridge.scoring import clear_cache, ranked_lists, ranks_by_pairs
-from recbole_hetcomp.recbole_bridge.training_rules import GROWTH, FollowsRules, Growth, dimension_of, growth_of
+from recbole_hetcomp.recbole_bridge.training_rules import FollowsRules
 from recbole_hetcomp.recbole_bridge.warm_start import external_ids
 from recbole_hetcomp.results.table import Result, Row, write_result
 from recbole_hetcomp.settings import HetCompSettings
@@ -58,21 +58,9 @@ class DistillingTrainer(Saving, ListEvaluation, FollowsRules, Trainer):
         self.patience = self.stopping_step
         self.history: list[dict[str, Any]] = []
         self.seconds: float = model.seconds_made
-        if self.with_teachers:
-            self._grow()
         self.knowledge: Knowledge | None = None
         self._valid_data: Any = None
         self._bar: tqdm | None = None
-
-    def _grow(self) -> None:
-        self.growth = growth_of(self.config, self.model.n_items - 1)
-        if self.growth.epochs > 1:
-            self.epochs = math.ceil(self.growth.epochs * self.epochs / self.eval_step) * self.eval_step
-        if self.growth != Growth():
-            self.logger.info(
-                f"{self.model.n_items - 1} items for {dimension_of(self.config)} dimensions: {self.epochs} epochs, "
-                f"learning rate {self.growth.rate * self.learning_rate:.3g} ({GROWTH})"
-            )
 
     # -- what a method defines --------------------------------------------------------------------------------
 

@@ -6,17 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
 import recbole
 
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.declared import default
 from recbole_hetcomp.recbole_bridge.property_files import recbole_defaults
 from recbole_hetcomp.recbole_bridge.registry import teacher_defaults
+from recbole_hetcomp.recbole_bridge.training_rules import growth
 from recbole_hetcomp.settings import Student, Training
 from recbole_hetcomp.teachers.planned import PlannedTeacher
 from recbole_hetcomp.trajectories import TrajectoryStore
 
 _INTERACTIONS, _PAIRS = 60_000, 1e8
+_BOTH = ["user_id", "item_id"]
 _TRAINING = 0.6  # of all interactions, where the split is the default one
 
 # Seconds with default settings on two busy CPU cores, for each 60,000 training interactions, and for each 1e8 pairs of
@@ -34,19 +39,21 @@ class Size:
 
     Attributes:
         interactions: training interactions, which an epoch goes through.
-        pairs: users times items, which a validation ranks and an autoencoder predicts.
+        users: U.
+        items: I; U times I are what a validation ranks and an autoencoder predicts.
     """
 
     interactions: float
-    pairs: float
+    users: int
+    items: int
 
     def seconds(self, of: tuple[float, float]) -> float:
         """Seconds of what takes so many for each 60,000 interactions, and for each 1e8 pairs.
 
-        >>> Size(120_000, 5e7).seconds((10, 4))
+        >>> Size(120_000, 1000, 50_000).seconds((10, 4))
         22.0
         """
-        return of[0] * self.interactions / _INTERACTIONS + of[1] * self.pairs / _PAIRS
+        return of[0] * self.interactions / _INTERACTIONS + of[1] * self.users * self.items / _PAIRS
 
 
 def plan_in_words(
@@ -76,7 +83,7 @@ def plan_in_words(
         parts.append("the student without teachers" + (" (from the store)" if alone not in to_train else ""))
     parts.append(f"then {student}")
     known = store.seconds(data.fingerprint)
-    size = Size(len(data.observed.values), (data.n_users - 1) * (data.n_items - 1))
+    size = Size(len(data.observed.values), data.n_users - 1, data.n_items - 1)
     guessed = {one.label: _seconds(one, known, size) for one in to_train}
     seconds = student_seconds(epochs, size) + sum(guess for guess in guessed.values() if guess is not None)
     return f"plan: {', '.join(parts)}; {in_time(seconds, [label for label in guessed if guessed[label] is None])}"
@@ -106,10 +113,17 @@ def model_seconds(name: str, epochs: int | None, size: Size) -> float | None:
     return size.seconds(_SECONDS[name]) * (min(1.0, epochs / most) if epochs and most else 1.0)
 
 
-def student_seconds(epochs: int | None, size: Size) -> float:
-    """The same of a student that is taught."""
+def student_seconds(epochs: int | None, size: Size, dimension: int | None = None) -> float:
+    """The same of a student that is taught.
+
+    Args:
+        epochs: at most; None: the default, which grows with the items where ``dimension`` is given.
+        size: of the data.
+        dimension: of the student.
+    """
     usual = default(Training, "epochs")
-    return size.seconds(_STUDENT) * (epochs or usual) / usual
+    grown = growth(size.items, dimension or 0, default(Training, "items_per_dimension"))[0]
+    return size.seconds(_STUDENT) * (epochs / usual if epochs else grown)
 
 
 def size_of_files(data_path: str | None, name: str) -> Size:
@@ -123,16 +137,31 @@ def size_of_files(data_path: str | None, name: str) -> Size:
         folder = Path(recbole.__file__).parent / "dataset_example" / name
     else:
         folder = Path(data_path or recbole_defaults("overall")["data_path"]) / name
-    lines, users, items = 0, set(), set()
-    for file in folder.glob("*.inter"):
-        with file.open("rb") as content:
-            next(content, None)  # the fields, user and item first
-            for line in content:
-                user, _, rest = line.partition(b"\t")
-                users.add(user)
-                items.add(rest.partition(b"\t")[0].rstrip())
-                lines += 1
-    return Size(_TRAINING * lines, len(users) * len(items))
+    files = sorted(folder.glob("*.inter"))
+    tables = [table for table in map(_users_and_items, files) if table is not None]
+    if not tables:
+        return Size(0, 0, 0)
+    both = pa.concat_tables(tables)
+    users, items = (pc.count_distinct(both[name]).as_py() for name in _BOTH)
+    return Size(_TRAINING * both.num_rows, users, items)
+
+
+def _users_and_items(file: Path) -> pa.Table | None:
+    """These two columns of a file of interactions; None of one that cannot be read, of which a run will say why."""
+    try:
+        with file.open(encoding="utf-8") as content:
+            fields = content.readline().rstrip("\r\n").split("\t")
+        names = [next((field for field in fields if field.startswith(f"{name}:")), None) for name in _BOTH]
+        columns = names if all(names) else fields[:2]
+        types = dict.fromkeys(columns, pa.string())
+        read = pa.csv.read_csv(
+            file,
+            parse_options=pa.csv.ParseOptions(delimiter="\t", quote_char=False),
+            convert_options=pa.csv.ConvertOptions(include_columns=columns, column_types=types),
+        )
+        return read.rename_columns(_BOTH)
+    except (OSError, ValueError, pa.ArrowException):
+        return None
 
 
 def in_time(seconds: float, unknown: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from typing import Any
 
@@ -16,7 +17,6 @@ from recbole_hetcomp.recbole_bridge.large_steps import (
     dropout_of_rows,
     fused_where_large,
     large_steps_of,
-    sparse_product,
 )
 
 
@@ -100,45 +100,91 @@ def graph(monkeypatch) -> torch.Tensor:
 
 
 def test_the_product_and_its_gradient_are_torchs(graph):
-    start = torch.randn(40, 5, generator=torch.Generator().manual_seed(1))
-    for _ in range(2):  # the second finds the rows
+    start, steps = torch.randn(40, 5, generator=torch.Generator().manual_seed(1)), LargeSteps()
+    for _ in range(3):  # the first is torch's own, the second lays the matrix out
         found, expected = (start.clone().requires_grad_() for _ in range(2))
         weights = torch.randn(30, 5)
-        product = sparse_product(graph, found)
+        product = steps.product(graph, found)
         reference = graph.to_dense() @ expected
         torch.testing.assert_close(product, reference)
         (product * weights).sum().backward()
         (reference * weights).sum().backward()
         torch.testing.assert_close(found.grad, expected.grad)
+    assert by_rows(steps, graph)
 
 
-def test_the_gradient_is_that_of_small_differences(graph):
-    embeddings = torch.randn(40, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda given: sparse_product(graph.double(), given), embeddings)
+def by_rows(steps: LargeSteps, graph: torch.Tensor) -> bool:
+    """Whether a matrix has been laid out."""
+    return id(graph) in steps._graphs and steps._graphs[id(graph)].by_rows is not None
 
 
-def test_a_graph_is_laid_out_once(graph):
-    sparse_product(graph, torch.ones(40, 2))
-    laid_out = getattr(graph, large_steps._BY_ROWS)
-    sparse_product(graph, torch.ones(40, 2))
-    assert getattr(graph, large_steps._BY_ROWS) is laid_out
+def test_the_gradients_are_those_of_small_differences(graph):
+    matrix, embeddings, steps = (
+        graph.double(),
+        torch.randn(40, 2, dtype=torch.float64, requires_grad=True),
+        LargeSteps(),
+    )
+    steps.product(matrix, embeddings)
+    assert torch.autograd.gradcheck(lambda given: steps.product(matrix, given), embeddings)
+    assert torch.autograd.gradgradcheck(lambda given: steps.product(matrix, given), embeddings)
+    assert by_rows(steps, matrix)
+
+
+def test_a_matrix_is_laid_out_once_and_forgotten_with_it(graph):
+    steps, ones = LargeSteps(), torch.ones(40, 2)
+    own = graph.clone()
+    for _ in range(2):
+        steps.product(own, ones)
+    laid_out = steps._graphs[id(own)].by_rows
+    steps.product(own, ones)
+    assert steps._graphs[id(own)].by_rows is laid_out
+    assert torch.equal(copy.deepcopy(own).to_dense(), own.to_dense())  # nothing hangs on it
+    del own
+    assert not steps._graphs
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda graph: graph.mul_(2),
+        lambda graph: graph._values().mul_(2),
+        lambda graph: setattr(graph, "data", (graph * 2).coalesce()),
+    ],
+    ids=["whole", "values", "data"],
+)
+def test_a_matrix_that_has_changed_is_laid_out_anew(graph, change):
+    own, steps = graph.coalesce(), LargeSteps()
+    embeddings = torch.ones(40, 2, requires_grad=True)
+    for _ in range(3):
+        steps.product(own, embeddings)
+    change(own)
+    for _ in range(3):
+        embeddings.grad = None
+        product = steps.product(own, embeddings)
+        product.sum().backward()
+        torch.testing.assert_close(product, own.to_dense() @ torch.ones(40, 2))
+        torch.testing.assert_close(embeddings.grad, own.to_dense().sum(0)[:, None].expand(40, 2))
 
 
 def test_what_is_no_large_graph_of_numbers_is_torchs(graph):
-    with_gradient = graph.clone().requires_grad_()
-    assert sparse_product(with_gradient, torch.ones(40, 2)).requires_grad
+    steps, ones = LargeSteps(), torch.ones(40, 2)
+    assert steps.product(graph.clone().requires_grad_(), ones).requires_grad
     small = torch.eye(4).to_sparse()
-    assert torch.equal(sparse_product(small, torch.ones(4, 2)), torch.ones(4, 2))
-    assert not hasattr(small, large_steps._BY_ROWS)
+    for matrix, embeddings in ((small, torch.ones(4, 2)), (graph.bfloat16(), ones.bfloat16())):
+        for _ in range(3):
+            torch.testing.assert_close(steps.product(matrix, embeddings), matrix.to_dense() @ embeddings)
+    assert not steps._graphs
     for wrong in (torch.ones(39, 2), torch.ones(40, 2, dtype=torch.float64)):
-        with pytest.raises(RuntimeError):
-            sparse_product(graph, wrong)
+        for _ in range(3):
+            with pytest.raises(RuntimeError):
+                steps.product(graph, wrong)
 
 
 def test_who_multiplies_by_torch_gets_it_too(graph):
-    with LargeSteps():
-        torch.sparse.mm(graph, torch.ones(40, 2))
-        assert hasattr(graph, large_steps._BY_ROWS)
+    with LargeSteps() as steps:
+        for _ in range(2):
+            torch.sparse.mm(graph, torch.ones(40, 2))
+        assert by_rows(steps, graph)
         assert torch.sparse.mm(graph, torch.eye(40).to_sparse()).layout == torch.sparse_coo
 
 
@@ -194,8 +240,12 @@ def test_the_step_of_a_large_model_is_fused_and_the_same(monkeypatch, kind, size
 
 def test_other_optimizers_and_old_torch_are_left_alone(monkeypatch):
     monkeypatch.setattr(large_steps, "LARGE_MODEL", 1)
-    plain = torch.optim.SGD([torch.zeros(5)], lr=0.1)
-    assert not fused_where_large(plain).param_groups[0]["fused"]
+    for plain in (
+        torch.optim.SGD([torch.zeros(5)], lr=0.1),
+        torch.optim.Adam([torch.zeros(5, dtype=torch.complex64)]),
+        torch.optim.Adam([torch.zeros(5)], differentiable=True),
+    ):
+        assert not fused_where_large(plain).param_groups[0]["fused"]
 
     def refuses(*_: Any, **__: Any) -> None:
         raise RuntimeError("`fused=True` requires all the params to be CUDA")

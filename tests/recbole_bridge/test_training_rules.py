@@ -14,8 +14,8 @@ from recbole.trainer import Trainer
 from recbole.utils import get_model, get_trainer
 
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
-from recbole_hetcomp.recbole_bridge.config import no_kd_config, run_settings, teacher_config
-from recbole_hetcomp.recbole_bridge.training_rules import growth_of, learning_rate_at, shorten, weight_decay_of
+from recbole_hetcomp.recbole_bridge.config import grow_student, no_kd_config, run_settings, teacher_config
+from recbole_hetcomp.recbole_bridge.training_rules import learning_rate_at, shorten, weight_decay_of
 
 
 def model(users: int, items: int) -> Any:
@@ -79,6 +79,8 @@ def test_a_weight_decay_that_is_given_wins():
         (32, {"student_config": {"embedding_size": 2}}, 3, 3**0.5),
         (8, {"epochs": 10}, 1, (5 / 3) ** 0.5),
         (8, {"learning_rate": 0.06}, 3, 1),  # given, though it is the default
+        (8, {"student_backbone": "MultiVAE"}, 1, 1),  # it has no dimension of that name
+        (64, {"student_backbone": "NeuMF", "mf_embedding_size": 8, "mlp_embedding_size": 4}, 3, (5 / 3) ** 0.5),
         (8, {"items_per_dimension": None}, 1, 1),
         (8, {"items_per_dimension": 500.0}, 3, 2.5**0.5),
         (8, {"preset": "paper"}, 1, 1),
@@ -86,8 +88,12 @@ def test_a_weight_decay_that_is_given_wins():
     ],
 )
 def test_few_dimensions_for_many_items_learn_longer_and_faster(dimension, given, epochs, rate):
-    found = growth_of(config_of(embedding_size=dimension, **given), 20_000)
-    assert (found.epochs, found.rate) == (pytest.approx(epochs), pytest.approx(rate))
+    config = config_of(embedding_size=dimension, **given)
+    before = config["epochs"], config["learning_rate"]
+    for _ in range(2):  # once is all
+        grow_student(config, 20_000)
+        assert config["epochs"] == pytest.approx(epochs * before[0])
+        assert config["learning_rate"] == pytest.approx(rate * before[1])
 
 
 @pytest.mark.parametrize(
@@ -100,7 +106,8 @@ def test_few_dimensions_for_many_items_learn_longer_and_faster(dimension, given,
         ("HetComp", {"items_per_dimension": 52.5625, "epochs": 0}, 0, 0.06 * 2**0.5),
         ("HetComp", {}, 60, 0.06),
         ("RRD", {"items_per_dimension": 52.5625}, 180, 0.02 * 2**0.5),
-        ("NoKD", {"items_per_dimension": 105.125}, 60, 0.02),  # as the student alone of every other run
+        ("HetComp", {"embedding_size": 1}, 135, 0.06 * (1682 / 1500) ** 0.5),
+        ("NoKD", {"embedding_size": 1}, 60, 0.02),  # as the student alone of every other run
     ],
 )
 def test_a_trainer_has_them(model, given, epochs, rate, tmp_path, monkeypatch):
@@ -109,7 +116,8 @@ def test_a_trainer_has_them(model, given, epochs, rate, tmp_path, monkeypatch):
     dataset = create_dataset(config)
     trainer = get_trainer(config["MODEL_TYPE"], model)(config, get_model(model)(config, dataset.build()[0]))
     assert trainer.epochs == epochs
-    assert trainer.growth.rate * learning_rate_at(config, 0, trainer.epochs) == pytest.approx(rate)
+    assert learning_rate_at(config, 0, trainer.epochs) == pytest.approx(rate)
+    assert (trainer.model.settings.epochs, trainer.model.settings.learning_rate) == (epochs, pytest.approx(rate))
 
 
 def test_the_rate_of_an_epoch_has_grown(tiny_settings, working_in, tmp_path, monkeypatch):
@@ -128,7 +136,10 @@ def test_the_rate_of_an_epoch_has_grown(tiny_settings, working_in, tmp_path, mon
     with working_in(tmp_path) as lines:
         run_recbole(model="HetComp", dataset="ml-100k", config_dict=settings)
     assert rates == pytest.approx([0.06 * 2**0.5, 0.03 * 2**0.5])
-    assert any("1682 items for 8 dimensions: 2 epochs, learning rate 0.0849" in line for line in lines)
+    assert "1682 items for 8 dimensions (items_per_dimension=52.5625): 2 epochs, learning rate 0.0849" in lines
+    stored = json.loads((tmp_path / "results" / "results.json").read_text())["settings"]
+    assert stored["learning_rate"] == pytest.approx(0.06 * 2**0.5)
+    assert stored["items_per_dimension"] is None  # what is stored trains the same again
 
 
 @pytest.mark.parametrize("place", ["teacher_config", "no_kd_config", None])

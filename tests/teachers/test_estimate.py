@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from recbole_hetcomp.teachers.estimate import Size, model_seconds, plan_in_words, size_of_files
+from recbole_hetcomp.teachers.estimate import Size, model_seconds, plan_in_words, size_of_files, student_seconds
 from recbole_hetcomp.trajectories import Trajectory, TrajectoryStore
 
 LISTS = torch.zeros(1, 3, 4, dtype=torch.int16)
@@ -70,19 +70,26 @@ def test_a_damaged_entry_says_nothing(store):
 
 
 def test_the_size_of_data_that_are_not_loaded(tmp_path):
-    found = size_of_files(None, "ml-100k")
-    assert (found.interactions, found.pairs) == (60_000, 943 * 1682)
+    assert size_of_files(None, "ml-100k") == Size(60_000, 943, 1682)
     (tmp_path / "mine").mkdir()
     for part, user in (("train", "a"), ("valid", "b")):
-        lines = "".join(f"{user}\t{item}\n" for item in range(5))
-        (tmp_path / "mine" / f"mine.{part}.inter").write_text(f"user_id:token\titem_id:token\n{lines}")
-    assert size_of_files(str(tmp_path), "mine") == Size(6, 2 * 5)
-    assert size_of_files(str(tmp_path), "no such") == Size(0, 0)
+        lines = "".join(f"{time}\t{user}\t{time % 5}\n" for time in range(10))
+        (tmp_path / "mine" / f"mine.{part}.inter").write_text(f"time:float\tuser_id:token\titem_id:token\n{lines}")
+    assert size_of_files(str(tmp_path), "mine") == Size(12, 2, 5)
+    assert size_of_files(str(tmp_path), "no such") == Size(0, 0, 0)
+
+
+@pytest.mark.parametrize("content", [b"", b"who:token\twhat:token\n1\t2\n", b"user_id:token\n1\n", b"\xff\xfe\t1\n2\n"])
+def test_what_is_no_file_of_interactions_is_no_error_here(tmp_path, content):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "mine.inter").write_bytes(content)
+    assert size_of_files(str(tmp_path), "mine") in (Size(0, 0, 0), Size(0.6, 1, 1))
 
 
 def test_a_larger_catalogue_takes_longer_with_as_many_interactions():
-    small, large = Size(60_000, 1e6), Size(60_000, 1e8)
+    small, large = Size(60_000, 1000, 1000), Size(60_000, 1000, 100_000)
     assert model_seconds("MultiVAE", None, large) > 10 * model_seconds("MultiVAE", None, small)
     half = model_seconds("MultiVAE", 60, large)
     assert half == pytest.approx(model_seconds("MultiVAE", None, large) / 2)
     assert model_seconds("SASRec", None, large) is None
+    assert student_seconds(None, large, 8) == 3 * student_seconds(60, large, 8) == 3 * student_seconds(None, large)
