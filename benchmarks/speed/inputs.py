@@ -44,6 +44,7 @@ class Size:
 SIZES = {
     "citeulike": Size(5219, 25181, 131597, 6, 58408, 0.2, 3),
     "ml-100k": Size(943, 1682, 100000, 8, 7544, 1.0, 4),
+    "video-games": Size(29341, 23464, 277297, 16, 58408, 0.05, 3),
     "tiny": Size(60, 400, 900, 4, 120, 0.5, 1),
 }
 """Sizes by name; ``tiny`` is for tests."""
