@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
+import pandas as pd
 import recbole
 
 from recbole_hetcomp.data.interactions import Interactions
@@ -137,30 +136,23 @@ def size_of_files(data_path: str | None, name: str) -> Size:
         folder = Path(recbole.__file__).parent / "dataset_example" / name
     else:
         folder = Path(data_path or recbole_defaults("overall")["data_path"]) / name
-    files = sorted(folder.glob("*.inter"))
-    tables = [table for table in map(_users_and_items, files) if table is not None]
+    tables = [table for table in map(_users_and_items, sorted(folder.glob("*.inter"))) if table is not None]
     if not tables:
         return Size(0, 0, 0)
-    both = pa.concat_tables(tables)
-    users, items = (pc.count_distinct(both[name]).as_py() for name in _BOTH)
-    return Size(_TRAINING * both.num_rows, users, items)
+    both = pd.concat(tables)
+    users, items = both.nunique()
+    return Size(_TRAINING * len(both), int(users), int(items))
 
 
-def _users_and_items(file: Path) -> pa.Table | None:
+def _users_and_items(file: Path) -> pd.DataFrame | None:
     """These two columns of a file of interactions; None of one that cannot be read, of which a run will say why."""
     try:
-        with file.open(encoding="utf-8") as content:
-            fields = content.readline().rstrip("\r\n").split("\t")
-        names = [next((field for field in fields if field.startswith(f"{name}:")), None) for name in _BOTH]
-        columns = names if all(names) else fields[:2]
-        types = dict.fromkeys(columns, pa.string())
-        read = pa.csv.read_csv(
-            file,
-            parse_options=pa.csv.ParseOptions(delimiter="\t", quote_char=False),
-            convert_options=pa.csv.ConvertOptions(include_columns=columns, column_types=types),
-        )
-        return read.rename_columns(_BOTH)
-    except (OSError, ValueError, pa.ArrowException):
+        fields = list(pd.read_csv(file, sep="\t", nrows=0, quoting=csv.QUOTE_NONE))
+        named = [[field for field in fields if field.startswith(f"{name}:")] for name in _BOTH]
+        columns = [field for found in named for field in found[:1]] if all(named) else fields[:2]
+        read = pd.read_csv(file, sep="\t", usecols=columns, dtype="category", quoting=csv.QUOTE_NONE)
+        return read[columns].astype(str).set_axis(_BOTH, axis=1)
+    except (OSError, ValueError):
         return None
 
 
