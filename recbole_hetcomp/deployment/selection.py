@@ -18,7 +18,7 @@ from recbole_hetcomp.deployment import BACKBONES, DIMENSIONS, K
 from recbole_hetcomp.deployment.cost import Cost, Stopwatch, check_limits
 from recbole_hetcomp.deployment.pareto import pareto_front, write_pareto
 from recbole_hetcomp.files import write_csv
-from recbole_hetcomp.recbole_bridge.config import grow_student, settings_for
+from recbole_hetcomp.recbole_bridge.config import student_settings
 from recbole_hetcomp.recbole_bridge.quick_start import build_config, run
 from recbole_hetcomp.student.model import DistilledStudent
 from recbole_hetcomp.teachers.importing import TargetData
@@ -220,8 +220,7 @@ class Selection:
             folder: its results.
         """
         config = self._config(candidate.backbone, candidate.dimension)
-        grow_student(config, self.target.data.n_items - 1)
-        settings = settings_for(config, self.target.data.n_items - 1)
+        settings = student_settings(config, self.target.data.n_items - 1)
         models = planned_teachers(config, settings)
         models += [planned_student_alone(config, settings)] if settings.compare_no_kd else []
         name = run_name(config, self.target.data, models)

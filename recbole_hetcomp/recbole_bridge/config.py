@@ -253,17 +253,21 @@ def backbone_config(config: Config, settings: HetCompSettings) -> Config:
     return view
 
 
-def grow_student(config: Config, n_items: int) -> None:
-    """:func:`~recbole_hetcomp.recbole_bridge.training_rules.grow` a student by the size of its backbone's embeddings.
+def student_settings(config: Config, n_items: int) -> HetCompSettings:
+    """:func:`settings_for` a student, grown by the size of its backbone's embeddings.
 
     Args:
-        config: the run's Config; changed.
-        n_items: I.
+        config: the run's Config; what grows is put into it.
+        n_items: I, without RecBole's padding item.
+
+    Raises:
+        ValueError: as :func:`settings_for`.
     """
     settings = run_settings(config)
     view, known = backbone_config(config, settings).final_config_dict, model_defaults(settings.student_backbone)
     sizes = [view[key] for key in known if key == "embedding_size" or key.endswith("_embedding_size")]
     grow(config, n_items, max((size for size in sizes if isinstance(size, int)), default=0))
+    return settings_for(config, n_items)
 
 
 def _spread_embedding_size(final: dict[str, Any], backbone: str, given: set[str]) -> None:

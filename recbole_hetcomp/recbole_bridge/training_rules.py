@@ -112,17 +112,18 @@ def grow(config: Any, n_items: int, dimension: int) -> None:
         dimension: d.
     """
     epochs, rate = growth(n_items, dimension, config[GROWTH])
-    given, step = config.external_config_dict, max(1, config["eval_step"])
-    if epochs > 1 and "epochs" not in given:
+    if epochs == 1:
+        return
+    given, step = config.external_config_dict, config["eval_step"]
+    if "epochs" not in given:
         config["epochs"] = math.ceil(epochs * config["epochs"] / step) * step
-    if rate > 1 and "learning_rate" not in given:
+    if "learning_rate" not in given:
         config["learning_rate"] = rate * config["learning_rate"]
-    if epochs > 1:
-        logging.getLogger().info(
-            f"{n_items} items for {dimension} dimensions ({GROWTH}={config[GROWTH]}): {config['epochs']} epochs, "
-            f"learning rate {config['learning_rate']:.3g}"
-        )
-        config[GROWTH] = None
+    logging.getLogger().info(
+        f"{n_items} items for {dimension} dimensions ({GROWTH}={config[GROWTH]}): {config['epochs']} epochs, "
+        f"learning rate {config['learning_rate']:.3g}"
+    )
+    config[GROWTH] = None
 
 
 def shorten(config: Any, given: Any, share: float) -> None:

@@ -16,10 +16,9 @@ from recbole_hetcomp.recbole_bridge.checkpoint import is_reviving, plain_numbers
 from recbole_hetcomp.recbole_bridge.config import (
     backbone_config,
     checked_settings,
-    grow_student,
     run_settings,
-    settings_for,
     student_defaults,
+    student_settings,
 )
 from recbole_hetcomp.recbole_bridge.scoring import all_item_scores, clear_cache, pair_scores, ranks_by_pairs
 from recbole_hetcomp.recbole_bridge.training_rules import shorten
@@ -44,8 +43,7 @@ class DistilledStudent(GeneralRecommender):
     def __init__(self, config: Any, dataset: Any) -> None:
         started = time.perf_counter()
         super().__init__(config, dataset)
-        grow_student(config, self.n_items - 1)
-        self.settings = settings_for(config, self.n_items - 1)
+        self.settings = student_settings(config, self.n_items - 1)
         self.method: Any = None if self.own_settings is None else self.own_settings.read(config)
         self.backbone = get_model(self.settings.student_backbone)(backbone_config(config, self.settings), dataset)
         if not any(parameter.requires_grad for parameter in self.backbone.parameters()):

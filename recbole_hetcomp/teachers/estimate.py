@@ -150,8 +150,8 @@ def _users_and_items(file: Path) -> pd.DataFrame | None:
         fields = list(pd.read_csv(file, sep="\t", nrows=0, quoting=csv.QUOTE_NONE))
         named = [[field for field in fields if field.startswith(f"{name}:")] for name in _BOTH]
         columns = [field for found in named for field in found[:1]] if all(named) else fields[:2]
-        read = pd.read_csv(file, sep="\t", usecols=columns, dtype="category", quoting=csv.QUOTE_NONE)
-        return read[columns].astype(str).set_axis(_BOTH, axis=1)
+        read = pd.read_csv(file, sep="\t", usecols=columns, dtype=str, quoting=csv.QUOTE_NONE)
+        return read[columns].set_axis(_BOTH, axis=1)
     except (OSError, ValueError):
         return None
 

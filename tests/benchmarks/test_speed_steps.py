@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
+from speed_scripts import SPEED, speed_script
 
 from recbole_hetcomp.recbole_bridge import large_steps
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "speed" / "steps.py"
+SCRIPT = SPEED / "steps.py"
 
 
 @pytest.fixture(scope="module")
 def script():
-    sys.path.insert(0, str(SCRIPT.parent))
-    try:
-        spec = importlib.util.spec_from_file_location("steps_benchmark", SCRIPT)
-        module: Any = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+    with speed_script("steps") as module:
         yield module
-    finally:
-        sys.path.remove(str(SCRIPT.parent))
 
 
 @pytest.mark.parametrize(

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
+from speed_scripts import SPEED, speed_script
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "speed" / "threads.py"
+SCRIPT = SPEED / "threads.py"
 
 
 @pytest.fixture(scope="module")
 def script():
-    sys.path.insert(0, str(SCRIPT.parent))
-    try:
-        spec = importlib.util.spec_from_file_location("threads_benchmark", SCRIPT)
-        module: Any = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+    with speed_script("threads") as module:
         yield module
-    finally:
-        sys.path.remove(str(SCRIPT.parent))
 
 
 def test_ratios_by_hand(script, monkeypatch):

@@ -14,7 +14,7 @@ from recbole.trainer import Trainer
 from recbole.utils import get_model, get_trainer
 
 from recbole_hetcomp.recbole_bridge.checkpoint import command_line_hidden
-from recbole_hetcomp.recbole_bridge.config import grow_student, no_kd_config, run_settings, teacher_config
+from recbole_hetcomp.recbole_bridge.config import no_kd_config, run_settings, student_settings, teacher_config
 from recbole_hetcomp.recbole_bridge.training_rules import learning_rate_at, shorten, weight_decay_of
 
 
@@ -91,7 +91,7 @@ def test_few_dimensions_for_many_items_learn_longer_and_faster(dimension, given,
     config = config_of(embedding_size=dimension, **given)
     before = config["epochs"], config["learning_rate"]
     for _ in range(2):  # once is all
-        grow_student(config, 20_000)
+        student_settings(config, 20_000)
         assert config["epochs"] == pytest.approx(epochs * before[0])
         assert config["learning_rate"] == pytest.approx(rate * before[1])
 
