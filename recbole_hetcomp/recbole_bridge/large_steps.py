@@ -12,6 +12,7 @@ numbers but for the last bits. So small data keeps torch's own. Measured: docs/p
 
 from __future__ import annotations
 
+import inspect
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -164,9 +165,17 @@ class LargeSteps(TorchFunctionMode):
             del self._graphs[key]
 
 
-def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """With the arguments of torch's own, by their names."""
-    return F.dropout(input, p, training, inplace) if inplace else dropout_of_rows(input, p, training)
+_DROPOUT = inspect.signature(F.dropout)  # torch's own names and defaults
+
+
+def _dropout(*args: Any, **kwargs: Any) -> Tensor:
+    """As ``torch.nn.functional.dropout``, with its arguments."""
+    given = _DROPOUT.bind(*args, **kwargs)
+    given.apply_defaults()
+    asked = given.arguments
+    if asked["inplace"]:
+        return F.dropout(*given.args, **given.kwargs)
+    return dropout_of_rows(asked["input"], asked["p"], asked["training"])
 
 
 def large_steps_of(model: nn.Module) -> AbstractContextManager[Any]:
