@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,9 +16,10 @@ from recbole.utils import get_model
 from recbole_hetcomp.deployment import BACKBONES, DIMENSIONS, K
 from recbole_hetcomp.deployment.cost import Cost, Stopwatch, check_limits
 from recbole_hetcomp.deployment.pareto import pareto_front, write_pareto
-from recbole_hetcomp.files import write_csv
+from recbole_hetcomp.files import DamagedFileError, write_csv
 from recbole_hetcomp.recbole_bridge.config import student_settings
 from recbole_hetcomp.recbole_bridge.quick_start import build_config, run
+from recbole_hetcomp.results.table import read_result
 from recbole_hetcomp.student.model import DistilledStudent
 from recbole_hetcomp.teachers.importing import TargetData
 from recbole_hetcomp.teachers.knowledge import run_name
@@ -94,13 +94,11 @@ class Distilled:
         candidate: what it is.
         valid: its validation score.
         checkpoint: where it is.
-        rows: its run's table.
     """
 
     candidate: Candidate
     valid: float
     checkpoint: Path
-    rows: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -225,15 +223,15 @@ class Selection:
         models += [planned_student_alone(config, settings)] if settings.compare_no_kd else []
         name = run_name(config, self.target.data, models)
         checkpoint = Path(config["checkpoint_dir"]) / f"{self.dataset}-{name}.pth"
-        content = _finished(folder, name)
-        if content is None or not checkpoint.is_file():
+        metric = config["valid_metric"].lower()
+        valid = _finished(folder, name, metric)
+        if valid is None or not checkpoint.is_file():
             given = {**self._given(candidate.backbone, candidate.dimension), "result_dir": str(folder)}
             run(self.model, self.dataset, list(self.config_files) or None, given)
-            content = _finished(folder, name)
-        if content is None or not checkpoint.is_file():
+            valid = _finished(folder, name, metric)
+        if valid is None or not checkpoint.is_file():
             raise RuntimeError(f"{folder}: the run {name} left no result, or no checkpoint {checkpoint}")
-        valid = float(content["rows"][-1]["valid"][config["valid_metric"].lower()])
-        return Distilled(candidate, valid, checkpoint, content["rows"])
+        return Distilled(candidate, valid, checkpoint)
 
     def choose(self, candidates: Sequence[Candidate], folder: Path, say: Say = print) -> Choice:
         """Distil all candidates that fit the budget, and choose by validation.
@@ -284,10 +282,10 @@ class Selection:
         return Candidate(backbone, dimension, cost, problem or self.budget.problem(cost))
 
 
-def _finished(folder: Path, run: str) -> dict[str, Any] | None:
-    """The result that a run wrote into a folder; None where it is not there, or another's."""
+def _finished(folder: Path, run: str, metric: str) -> float | None:
+    """The validation score of a run's student, by the result in a folder; None where that is missing or another's."""
     try:
-        content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        result = read_result(folder / "results.json")
+        return float(result.rows[-1].valid[metric]) if result.run == run else None
+    except (OSError, DamagedFileError, LookupError):
         return None
-    return content if isinstance(content, dict) and content.get("run") == run else None

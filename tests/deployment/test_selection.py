@@ -34,8 +34,15 @@ def chosen(finished_run, tiny_settings, tmp_path_factory, working_in):
         again = selection.choose(candidates, folder / "out", said.append)
         after = {file: file.stat().st_mtime_ns for file in (folder / "checkpoints").glob("*.pth")}
         choice.write(folder / "out")
+        damaged = folder / "out" / "BPR-2" / "results.json"
+        damaged.write_text(json.dumps({**json.loads(damaged.read_text()), "rows": [{"role": "student"}]}))
+        mended = selection.choose(candidates, folder / "out", said.append)
+        rewritten = {file: file.stat().st_mtime_ns for file in (folder / "checkpoints").glob("*.pth")}
     new = {path.name for path in Path(given["store_dir"]).glob("*/*")} - trained
-    return SimpleNamespace(folder=folder, choice=choice, again=again, before=before, after=after, new=new, said=said)
+    return SimpleNamespace(
+        folder=folder, choice=choice, again=again, before=before, after=after, new=new, said=said,
+        mended=mended, rewritten=rewritten,
+    )  # fmt: skip
 
 
 def test_what_is_too_large_is_known_beforehand_and_not_trained(chosen):
@@ -63,6 +70,11 @@ def test_the_same_again_trains_nothing(chosen):
     assert [one.valid for one in chosen.again.distilled] == [one.valid for one in chosen.choice.distilled]
 
 
+def test_a_damaged_result_is_made_again_and_no_other(chosen):
+    assert sum(chosen.rewritten[file] != written for file, written in chosen.after.items()) == 1
+    assert [one.valid for one in chosen.mended.distilled] == [one.valid for one in chosen.choice.distilled]
+
+
 def test_the_table_and_the_picture_are_written(chosen):
     table = pd.read_csv(chosen.folder / "out" / "select.csv")
     assert table["pareto"].tolist()[0]  # the smallest that was trained
@@ -71,7 +83,7 @@ def test_the_table_and_the_picture_are_written(chosen):
 
 def test_of_equals_the_smallest(tmp_path):
     students = [Candidate("BPR", d, Cost(d, 1.0, 1.0), "") for d in (8, 4, 6)]
-    trained = tuple(Distilled(one, score, tmp_path, []) for one, score in zip(students, (0.3, 0.3, 0.2)))
+    trained = tuple(Distilled(one, score, tmp_path) for one, score in zip(students, (0.3, 0.3, 0.2)))
     assert Choice("ndcg@50", True, Budget(9), tuple(students), trained).best.candidate.dimension == 4
     assert Choice("loss", False, Budget(9), tuple(students), trained).best.candidate.dimension == 6
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from recbole_hetcomp.data.rankings.schema import ORDERS, READ, check_version
 
-BATCH_ROWS = 1 << 22  # an index of all ids is built for each batch
-_CSV_BLOCK = 64 << 20  # bytes
+BATCH_ROWS = 1 << 21  # an index of all ids is built for each batch
+BATCH_BYTES = 64 << 20  # what a batch of long ids may take
+_READ_ROWS, _READ_BYTES = 1 << 18, 8 << 20  # read at a time: pyarrow reads some dozens ahead
 _ENDINGS = {
     ".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".tsv": "csv", ".trec": "trec", ".run": "trec",
 }  # fmt: skip
@@ -137,13 +138,13 @@ class RankingTable:
         if self.format == "parquet":
             with open_parquet(file) as opened:
                 named = self._named(file, opened.schema_arrow.names)
-                groups = range(opened.num_row_groups) if part is None else [part]
-                for batch in opened.iter_batches(BATCH_ROWS, row_groups=list(groups), columns=list(named.values())):
+                groups = list(range(opened.num_row_groups)) if part is None else [part]
+                for batch in _joined(opened.iter_batches(_READ_ROWS, row_groups=groups, columns=list(named.values()))):
                     yield self._rows(file, batch, named)
             return
         with self._text(file) as reader:
             named = self._named(file, reader.schema.names)
-            for batch in reader:
+            for batch in _joined(reader):
                 yield self._rows(file, batch, named)
 
     def _columns_of_text(self, file: Path) -> tuple[str, dict[str, str]]:
@@ -168,7 +169,7 @@ class RankingTable:
         return pyarrow.csv.open_csv(
             pa.input_stream(str(file), compression="detect", buffer_size=1 << 20),
             read_options=pyarrow.csv.ReadOptions(
-                block_size=_CSV_BLOCK, column_names=_TREC if self.format == "trec" else None
+                block_size=_READ_BYTES, column_names=_TREC if self.format == "trec" else None
             ),
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=separator, quote_char=False if self.format == "trec" else '"'
@@ -233,6 +234,27 @@ class RankingTable:
             -key if order == "score" else key,
             snapshot,
         )
+
+
+def _joined(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Small batches → batches of :data:`BATCH_ROWS`, or of :data:`BATCH_BYTES` where that is less."""
+    held: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        held.append(batch)
+        rows, size = rows + len(batch), size + batch.nbytes
+        if rows >= BATCH_ROWS or size >= BATCH_BYTES:
+            yield _one(held)
+            held, rows, size = [], 0, 0
+    if held:
+        yield _one(held)
+
+
+def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    columns = [
+        pa.concat_arrays([batch.column(number) for batch in batches]) for number in range(batches[0].num_columns)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=batches[0].schema)
 
 
 def open_parquet(file: Path) -> pq.ParquetFile:

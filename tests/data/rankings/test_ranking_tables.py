@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_hetcomp.core import Ragged
+from recbole_hetcomp.data.rankings import reading
 from recbole_hetcomp.data.rankings.grouping import GroupedTable, Ids
 from recbole_hetcomp.data.rankings.mismatches import KINDS, Mismatches
 from recbole_hetcomp.data.rankings.reading import RankingTable
@@ -96,6 +98,35 @@ def test_a_folder_of_parts_is_one_table(tmp_path):
     written(parts, GOOD[3:], "part-1.parquet")
     (parts / "_SUCCESS").touch()
     assert lists(RankingTable(parts), tmp_path)[0] == EXPECTED
+
+
+def _many(file: Path, n: int = 1000) -> list[tuple[str, str]]:
+    """A table that is read in many small pieces; its rows."""
+    pairs = [(f"u{number}", f"i{number % 7}") for number in range(n)]
+    table = pa.table({"user": [user for user, _ in pairs], "item": [item for _, item in pairs], "rank": range(n)})
+    if file.suffix == ".csv":
+        pyarrow.csv.write_csv(table, file)
+        return pairs
+    parts = [table.slice(start, 50) for start in range(0, n, 50)]  # each with a dictionary of its own
+    coded = [part.set_column(0, "user", part["user"].combine_chunks().dictionary_encode()) for part in parts]
+    with pq.ParquetWriter(file, coded[0].schema) as writer:
+        for part in coded:
+            writer.write_table(part)
+    return pairs
+
+
+@pytest.mark.parametrize("name", ["table.parquet", "table.csv"])
+@pytest.mark.parametrize(("rows", "size", "batches"), [(400, 1 << 30, 3), (1 << 30, 1 << 30, 1), (1 << 30, 4000, 4)])
+def test_small_pieces_are_joined_up_to_a_limit(tmp_path, monkeypatch, name, rows, size, batches):
+    pairs = _many(tmp_path / name)
+    monkeypatch.setattr(reading, "BATCH_ROWS", rows)
+    monkeypatch.setattr(reading, "BATCH_BYTES", size)
+    monkeypatch.setattr(reading, "_READ_ROWS", 20)
+    monkeypatch.setattr(reading, "_READ_BYTES", 300)
+    found = [*RankingTable(tmp_path / name).batches()]
+    read = [pair for rows in found for pair in zip(rows.users.to_pylist(), rows.items.to_pylist())]
+    assert read == pairs
+    assert len(found) == batches if size > 4000 else len(found) >= batches  # bytes differ between formats
 
 
 def test_other_names_of_columns(tmp_path):
