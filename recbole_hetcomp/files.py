@@ -140,6 +140,15 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
     write_text_whole(file, json.dumps({**plain, _SEAL: _checksum(plain)}, indent=1))
 
 
+def finite(content: Any) -> Any:
+    """JSON data for other programs, most of which know no NaN and no infinity: null in their places.
+
+    >>> finite({"share": float("nan"), "seconds": [1.5, float("inf")]})
+    {'share': None, 'seconds': [1.5, None]}
+    """
+    return json.loads(json.dumps(content, default=str), parse_constant=lambda _: None)
+
+
 def _checksum(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -14,7 +14,7 @@ from recbole_hetcomp.deployment import THREADS, K
 from recbole_hetcomp.deployment.cost import Stopwatch, check_limits
 from recbole_hetcomp.deployment.parity import parity_of
 from recbole_hetcomp.deployment.saved import SavedStudent
-from recbole_hetcomp.files import versions, write_json, write_text_whole
+from recbole_hetcomp.files import finite, versions, write_json, write_text_whole
 from recbole_hetcomp.metrics.per_user import is_per_user
 from recbole_hetcomp.metrics.share import CONFIDENCE, Share, share_of_means
 
@@ -113,7 +113,8 @@ class Verdict:
         """Write one page, whole or not at all: HTML, Markdown or JSON by its ending."""
         if target.suffix == ".json":
             numbers = {one.what: {**one.numbers, "passed": one.passed} for one in self.findings}
-            write_json(target, {"passed": self.passed, **self.about, "findings": numbers, "versions": versions()})
+            content = {"passed": self.passed, **self.about, "findings": numbers, "versions": versions()}
+            write_json(target, finite(content))
             return
         from recbole_hetcomp.results.document import Section, Table, html, markdown
 

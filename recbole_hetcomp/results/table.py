@@ -6,12 +6,12 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
 from recbole_hetcomp.extras import MissingPackageError
-from recbole_hetcomp.files import DamagedFileError, versions, write_csv, write_whole
+from recbole_hetcomp.files import DamagedFileError, finite, versions, write_csv, write_whole
 from recbole_hetcomp.results.curves import draw_curves
 
 
@@ -115,10 +115,8 @@ class Result:
         """The result as JSON data."""
         records = self.table().to_dict(orient="records")
         for record, row in zip(records, self.rows):
-            if record["share_of_ensemble"] != record["share_of_ensemble"]:  # no ensemble: JSON has no NaN
-                record["share_of_ensemble"] = None
             record["valid"] = {key: float(value) for key, value in row.valid.items()}
-        return {
+        content = {
             "run": self.run,
             "dataset": self.dataset,
             "seed": self.seed,
@@ -130,6 +128,7 @@ class Result:
             "versions": versions(),
             "history": list(self.history),
         }
+        return cast(dict[str, Any], finite(content))
 
 
 _NO_METRICS = ("name", "role", "parameters", "share_of_ensemble", "seconds", "valid")
@@ -182,7 +181,7 @@ def write_result(result: Result, folder: Path, logger: logging.Logger) -> None:
     table = result.table()
     write_whole(
         folder / "results.json",
-        lambda path: path.write_text(json.dumps(result.plain(), indent=2, default=str)),
+        lambda path: path.write_text(json.dumps(result.plain(), indent=2)),
     )
     write_csv(folder / "results.csv", table)
     try:
