@@ -32,7 +32,7 @@ import recbole_hetcomp  # noqa: F401 (RecBole finds HetComp)
 from recbole_hetcomp.values import read_yaml
 
 SCHEDULES: Mapping[str, Mapping[str, Any]] = {
-    "today: .06 falling to 0, 60 epochs": {},
+    "today: .06 falling to 0, 60 epochs": {"items_per_dimension": None},
     "before: .01 constant": {
         "learning_rate": 0.01, "learning_rate_schedule": "constant", "epochs": 600, "eval_step": 10,
     },
