@@ -187,10 +187,10 @@ def test_wrong_calls(words, message, capsys):
 
 
 def factors(target):
+    """Vectors of users and items whose products are exact in float32, in whichever order they are summed."""
     generator = np.random.default_rng(3)
-    return [
-        generator.standard_normal((n, 6)).astype(np.float32) for n in (target.data.n_users - 1, target.data.n_items - 1)
-    ]
+    sizes = target.data.n_users - 1, target.data.n_items - 1
+    return [(generator.standard_normal((n, 6)) * 128).round().astype(np.float32) / 128 for n in sizes]
 
 
 def test_vectors_and_a_function_give_the_same_lists(target, tmp_path, monkeypatch):
