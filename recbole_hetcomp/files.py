@@ -143,6 +143,8 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
 def finite(content: Any) -> Any:
     """JSON data for other programs, most of which know no NaN and no infinity: null in their places.
 
+    What JSON does not know otherwise is its text.
+
     >>> finite({"share": float("nan"), "seconds": [1.5, float("inf")]})
     {'share': None, 'seconds': [1.5, None]}
     """

@@ -287,5 +287,5 @@ def _finished(folder: Path, run: str, metric: str) -> float | None:
     try:
         result = read_result(folder / "results.json")
         return float(result.rows[-1].valid[metric]) if result.run == run else None
-    except (OSError, DamagedFileError, LookupError):
+    except (OSError, DamagedFileError, LookupError, TypeError):
         return None

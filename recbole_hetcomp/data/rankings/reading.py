@@ -251,9 +251,7 @@ def _joined(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    columns = [
-        pa.concat_arrays([batch.column(number) for batch in batches]) for number in range(batches[0].num_columns)
-    ]
+    columns = [pa.concat_arrays(list(pieces)) for pieces in zip(*(batch.columns for batch in batches))]
     return pa.RecordBatch.from_arrays(columns, schema=batches[0].schema)
 
 
