@@ -140,15 +140,20 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
     write_text_whole(file, json.dumps({**plain, _SEAL: _checksum(plain)}, indent=1))
 
 
-def finite(content: Any) -> Any:
+def finite(content: Any, default: Callable[[Any], Any] | None = None) -> Any:
     """JSON data for other programs, most of which know no NaN and no infinity: null in their places.
 
-    What JSON does not know otherwise is its text.
+    Args:
+        content: the data.
+        default: as of ``json.dumps``: what becomes of a value that JSON does not know; None: it is refused.
+
+    Raises:
+        TypeError: a value is refused.
 
     >>> finite({"share": float("nan"), "seconds": [1.5, float("inf")]})
     {'share': None, 'seconds': [1.5, None]}
     """
-    return json.loads(json.dumps(content, default=str), parse_constant=lambda _: None)
+    return json.loads(json.dumps(content, default=default), parse_constant=lambda _: None)
 
 
 def _checksum(content: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ Nothing here imports RecBole before a fixture asks for it: the tests of ``core``
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
@@ -112,6 +113,11 @@ class Run:
     folder: Path
     results: Path
     checkpoint: Path
+
+    @property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The rows of its table by name, as they were written."""
+        return {row["name"]: row for row in json.loads((self.results / "results.json").read_text())["rows"]}
 
 
 def run_tiny(folder: Path, model: str = "HetComp", **more: Any) -> Run:

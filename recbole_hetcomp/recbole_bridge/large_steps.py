@@ -174,7 +174,7 @@ def _dropout(*args: Any, **kwargs: Any) -> Tensor:
     given.apply_defaults()
     asked = given.arguments
     if asked["inplace"]:
-        return F.dropout(*given.args, **given.kwargs)
+        return F.dropout(*args, **kwargs)
     return dropout_of_rows(asked["input"], asked["p"], asked["training"])
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
@@ -116,7 +116,7 @@ class Result:
         records = self.table().to_dict(orient="records")
         for record, row in zip(records, self.rows):
             record["valid"] = {key: float(value) for key, value in row.valid.items()}
-        content = {
+        return {
             "run": self.run,
             "dataset": self.dataset,
             "seed": self.seed,
@@ -128,7 +128,6 @@ class Result:
             "versions": versions(),
             "history": list(self.history),
         }
-        return cast(dict[str, Any], finite(content))
 
 
 _NO_METRICS = ("name", "role", "parameters", "share_of_ensemble", "seconds", "valid")
@@ -181,7 +180,7 @@ def write_result(result: Result, folder: Path, logger: logging.Logger) -> None:
     table = result.table()
     write_whole(
         folder / "results.json",
-        lambda path: path.write_text(json.dumps(result.plain(), indent=2)),
+        lambda path: path.write_text(json.dumps(finite(result.plain(), str), indent=2)),
     )
     write_csv(folder / "results.csv", table)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ def test_a_row_is_what_the_model_has_alone(split, tiny_run, tmp_path):
         teachers=["BPR"], teacher_config={"BPR": SHORT}, no_kd_config={**SHORT, "learning_rate": 0.005},
         epochs=2, eval_step=1, p=1, **common,
     )  # fmt: skip
-    rows = {row["name"]: row for row in json.loads((run.results / "results.json").read_text())["rows"]}
+    rows = run.rows
     places = {"checkpoint_dir": str(tmp_path), "show_progress": False}
     with command_line_hidden():
         teacher = run_recbole("BPR", "ml-100k", config_dict={**teacher_defaults("BPR"), **SHORT, **common, **places})
