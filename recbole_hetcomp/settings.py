@@ -292,6 +292,10 @@ class Training(Settings):
     )
     learning_rate: float = setting(0.06, "Learning rate.", above=0)
     weight_decay: float = setting(1e-5, "The L2 penalty of the optimizer.", at_least=0)
+    weight_decay_pairs: Optional[float] = setting(
+        1.5e8, "Users x items up to which a weight_decay that is not given holds; with more of them it falls with the "
+        "root of their number; None: it always holds.", above=0,
+    )  # fmt: skip
     scaled_weight_decay: Optional[float] = setting(
         None, "c in weight_decay = c / sqrt(users x items), where weight_decay is not given; None: no rule.", at_least=0
     )

@@ -3,7 +3,6 @@ teachers."""
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +19,13 @@ from recbole_hetcomp.core.rankings import without
 from recbole_hetcomp.deployment import RESULTS
 from recbole_hetcomp.deployment.cost import Cost, Stopwatch
 from recbole_hetcomp.deployment.pareto import pareto_front
+from recbole_hetcomp.files import DamagedFileError
 from recbole_hetcomp.recbole_bridge.checkpoint import read_checkpoint, revive_config
 from recbole_hetcomp.recbole_bridge.config import companion_config, memory_for_scores, settings_for
 from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
 from recbole_hetcomp.recbole_bridge.registry import model_defaults, teacher_defaults
 from recbole_hetcomp.recbole_bridge.scoring import ranked_lists
+from recbole_hetcomp.results.table import Row, read_result
 from recbole_hetcomp.serving.live import live_teacher, served_by_all, untrained_model
 from recbole_hetcomp.teachers.found import find_teachers
 from recbole_hetcomp.teachers.imported_ranking import ListsTrainer
@@ -177,37 +178,34 @@ class _Builder:
     def add_run(self, file: Path) -> None:
         """A run's student and its ensemble."""
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-            rows, run, fingerprint = content["rows"], content["run"], content["data_fingerprint"]
-            dataset, settings = content["dataset"], dict(content["settings"])
-            student, ensemble = rows[-1], next((row for row in rows if row["role"] == "ensemble"), None)
-            for row in filter(None, (student, ensemble)):
-                row["name"], int(row["parameters"])
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            self.left_out.append(f"{file} is no run's result ({type(error).__name__}).")
+            result = read_result(file)
+        except (OSError, DamagedFileError) as error:
+            self.left_out.append(f"{error}.")
             return
-        if dataset != self.target.config["dataset"]:
+        run, settings = result.run, result.settings
+        student, ensemble = result.rows[-1], next((row for row in result.rows if row.role == "ensemble"), None)
+        if result.dataset != self.target.config["dataset"]:
             return
-        if fingerprint != self.target.data.fingerprint:
-            self.left_out.append(f"{file}: run {run} is of other data or of another split ({fingerprint}).")
+        if result.fingerprint != self.target.data.fingerprint:
+            self.left_out.append(f"{file}: run {run} is of other data or of another split ({result.fingerprint}).")
             return
-        if self.metric not in student:
+        if self.metric not in student.test:
             self.left_out.append(f"{file}: run {run} did not compute {self.metric}.")
             return
-        saved = Path(str(settings.get("checkpoint_dir"))) / f"{dataset}-{run}.pth"
+        saved = Path(str(settings.get("checkpoint_dir"))) / f"{result.dataset}-{run}.pth"
         found = self._saved(saved, run)
-        label = f"{student['name']} {settings.get('student_backbone', '')} {settings.get('embedding_size', '')}"
+        label = f"{student.name} {settings.get('student_backbone', '')} {settings.get('embedding_size', '')}"
         cost, lists = (Cost(), None) if found is None else self._student(*found)
-        self._add(label, "student", student, student["parameters"], cost, lists, run)
+        self._add(label, "student", student.test, student.parameters, cost, lists, run)
         if ensemble is not None and not self._known(ensemble):
             cost, lists = (Cost(), None) if found is None else self._ensemble(found[0])
-            self._add("TeacherEnsemble", "ensemble", ensemble, ensemble["parameters"], cost, lists, run)
+            self._add("TeacherEnsemble", "ensemble", ensemble.test, ensemble.parameters, cost, lists, run)
 
-    def _known(self, ensemble: dict[str, Any]) -> bool:
+    def _known(self, ensemble: Row) -> bool:
         """Whether this ensemble, of another run, is in the table."""
         return any(
-            row["role"] == "ensemble" and row["parameters"] == ensemble["parameters"]
-            and all(math.isclose(row[name], ensemble.get(name, math.nan)) for name in self.metrics())
+            row["role"] == "ensemble" and row["parameters"] == ensemble.parameters
+            and all(math.isclose(row[name], ensemble.test.get(name, math.nan)) for name in self.metrics())
             for row in self.rows
         )  # fmt: skip
 

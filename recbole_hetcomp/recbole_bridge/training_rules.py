@@ -12,6 +12,7 @@ from recbole_hetcomp.recbole_bridge.large_steps import fused_where_large, large_
 from recbole_hetcomp.threads import Threads, work_of_model
 
 RULE, SCHEDULE, GROWTH = "scaled_weight_decay", "learning_rate_schedule", "items_per_dimension"
+PAIRS = "weight_decay_pairs"
 ALL = frozenset({RULE, SCHEDULE})
 """Settings of the package that every model it trains may have."""
 
@@ -19,38 +20,46 @@ _MOST_GROWTH = 3.0
 
 
 def prefer_given(config: Any, given: Any) -> None:
-    """A ``weight_decay`` that was given wins over the rule.
+    """A ``weight_decay`` that was given wins over the rules.
 
     Args:
         config: a Config.
         given: keys that its user gave.
     """
-    if "weight_decay" in given and RULE not in given:
-        config[RULE] = None
+    if "weight_decay" not in given:
+        return
+    for rule in (RULE, PAIRS):
+        if rule not in given and config[rule]:
+            config[rule] = None
 
 
 def weight_decay_of(config: Any, model: Any) -> float:
     r"""The L2 penalty with which a model is to be trained: as given, or by the size of its data.
 
-    .. math:: \text{weight decay} = c / \sqrt{U I}
+    .. math:: \text{weight decay} = c / \sqrt{U I} \quad\text{or}\quad \lambda \min(1, \sqrt{P / (U I)})
 
-    A loss is a mean over a batch, so the gradient of one user's or one item's row falls with the number of rows, and
-    the L2 penalty, which every step adds to every row, must fall with it. Measured: docs/results/notebook/teachers.md.
+    The gradient of one user's or one item's row comes the more seldom the more rows there are, and the L2 penalty,
+    which every step adds to every row, must fall with it. Measured: docs/results/notebook/teachers.md, lesson.md.
 
     Args:
-        config: the Config, with c in ``scaled_weight_decay``.
+        config: the Config, with c in ``scaled_weight_decay``, or lambda in ``weight_decay`` and P in
+            ``weight_decay_pairs``; a c wins.
         model: a RecBole model, with ``n_users`` and ``n_items``, padding included, where there is a rule.
 
     Raises:
         ValueError: there is a rule, and the model has no users.
     """
-    if not config[RULE]:
+    rule = next((rule for rule in (RULE, PAIRS) if config[rule]), None)
+    if rule is None:
         return config["weight_decay"]
     if not hasattr(model, "n_users"):
         raise ValueError(
-            f"{RULE}={config[RULE]} is not for {type(model).__name__}, which has no users: give weight_decay"
+            f"{rule}={config[rule]} is not for {type(model).__name__}, which has no users: give weight_decay"
         )
-    return config[RULE] / max(1, (model.n_users - 1) * (model.n_items - 1)) ** 0.5
+    pairs = max(1, (model.n_users - 1) * (model.n_items - 1))
+    if rule == RULE:
+        return config[RULE] / pairs**0.5
+    return config["weight_decay"] * min(1.0, (config[PAIRS] / pairs) ** 0.5)
 
 
 def learning_rate_at(config: Any, epoch: int, epochs: int) -> float:

@@ -145,25 +145,29 @@ def read_result(file: Path) -> Result:
     """
     try:
         told = json.loads(file.read_text(encoding="utf-8"))
-        return Result(
+        result = Result(
             rows=tuple(
                 Row(
                     row["name"],
                     row["role"],
                     {name: value for name, value in row.items() if name not in _NO_METRICS},
                     row["valid"],
-                    row["parameters"],
-                    row["seconds"],
+                    int(row["parameters"]),
+                    float(row["seconds"]),
                 )
                 for row in told["rows"]
             ),
             metric=told["share_metric"],
             fingerprint=told["data_fingerprint"],
             history=tuple(told["history"]),
-            **{name: told[name] for name in ("run", "dataset", "seed", "settings", "teacher_epochs")},
+            settings=dict(told["settings"]),
+            **{name: told[name] for name in ("run", "dataset", "seed", "teacher_epochs")},
         )
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedFileError(f"{file} is no result of a run: {error!r}") from error
+    if not result.rows:
+        raise DamagedFileError(f"{file} is no result of a run: it has no rows")
+    return result
 
 
 def write_result(result: Result, folder: Path, logger: logging.Logger) -> None:

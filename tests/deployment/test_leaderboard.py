@@ -23,7 +23,8 @@ def results(finished_run, tmp_path_factory):
     content = json.loads((finished_run.results / "results.json").read_text())
     other = {**content, "data_fingerprint": "0" * 16, "run": "HetComp-other"}
     gone = {**content, "run": "HetComp-gone"}
-    bare = {**content, "run": "HetComp-bare", "rows": [{"name": "HetComp", "role": "student", "parameters": 1}]}
+    bare_row = {"name": "HetComp", "role": "student", "parameters": 1, "valid": {}, "seconds": 0.0}
+    bare = {**content, "run": "HetComp-bare", "rows": [bare_row]}
     for name, one in (("a", content), ("b", other), ("c", gone), ("d", bare)):
         (folder / name).mkdir(parents=True)
         (folder / name / "results.json").write_text(json.dumps(one))
@@ -104,8 +105,9 @@ def test_what_is_left_out_is_said(board):
     said = "\n".join(board.left_out)
     assert "run HetComp-other is of other data or of another split (0000000000000000)" in said
     assert "run HetComp-bare did not compute recall@50" in said
-    assert "is no run's result (JSONDecodeError)" in said
-    assert said.count("is no run's result") == 6
+    assert "is no result of a run: JSONDecodeError" in said
+    assert "is no result of a run: it has no rows" in said
+    assert said.count("is no result of a run") == 6
     for run in ("short", "list"):
         assert f"Run {run} is in the table without its cost: its checkpoint" in said
     assert "HetComp-gone is in the table without its cost" in said

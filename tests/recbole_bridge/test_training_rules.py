@@ -28,12 +28,44 @@ def config_of(name: str = "HetComp", **given: Any) -> Config:
 
 
 def test_the_penalty_falls_with_the_root_of_users_times_items():
-    config = {"scaled_weight_decay": 0.02, "weight_decay": 0.0}
+    config = {"scaled_weight_decay": 0.02, "weight_decay": 0.0, "weight_decay_pairs": 10.0}
     assert weight_decay_of(config, model(100, 400)) == pytest.approx(0.02 / 200)
     assert weight_decay_of(config, model(0, 0)) == 0.02
-    assert weight_decay_of({"scaled_weight_decay": None, "weight_decay": 0.3}, object()) == 0.3
+    none = {"scaled_weight_decay": None, "weight_decay": 0.3, "weight_decay_pairs": None}
+    assert weight_decay_of(none, object()) == 0.3
     with pytest.raises(ValueError, match=r"scaled_weight_decay=0.02 is not for object"):
         weight_decay_of(config, object())
+
+
+@pytest.mark.parametrize(
+    ("users", "items", "found"),
+    [(100, 400, 0.3), (100, 401, 0.3 * (400 / 401) ** 0.5), (400, 1600, 0.075), (0, 0, 0.3)],
+)
+def test_a_default_penalty_falls_with_more_pairs_than_it_was_chosen_on(users, items, found):
+    config = {"scaled_weight_decay": None, "weight_decay": 0.3, "weight_decay_pairs": 40_000}
+    assert weight_decay_of(config, model(users, items)) == pytest.approx(found)
+    with pytest.raises(ValueError, match=r"weight_decay_pairs=40000 is not for object"):
+        weight_decay_of(config, object())
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({}, 1e-5 * (1e6 / 1_586_126) ** 0.5),  # 943 users, 1,682 items
+        ({"weight_decay": 1e-5}, 1e-5),  # given, though it is the default
+        ({"weight_decay": 3e-5, "weight_decay_pairs": 396_531.5}, 1.5e-5),
+        ({"weight_decay_pairs": None}, 1e-5),
+        ({"weight_decay_pairs": 1.5e8}, 1e-5),
+        ({"preset": "paper"}, 1e-5),
+    ],
+)
+def test_a_student_is_trained_with_it(given, found, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = {} if given.keys() & {"weight_decay", "preset"} else {"weight_decay_pairs": 1e6}
+    config = config_of(**{**own, **given})
+    dataset = create_dataset(config)
+    trainer = get_trainer(config["MODEL_TYPE"], "HetComp")(config, get_model("HetComp")(config, dataset.build()[0]))
+    assert [group["weight_decay"] for group in trainer.optimizer.param_groups] == [pytest.approx(found)]
 
 
 @pytest.mark.parametrize(
