@@ -67,9 +67,7 @@ class Teachers(Settings):
         "even", "How snapshots are spread: even in epochs, or in validation score.", one_of=("even", "quality")
     )
     K_prime: int = setting(100, "K': length of the stored unobserved lists.", at_least=1)
-    fit_weights: bool = setting(
-        False, "Whether the teachers' weights are fitted on validation, cross-validated over users."
-    )
+    fit_weights: bool = setting(False, "Whether teachers' weights are fitted on validation, cross-fitted over users.")
     leave_out_harmful: bool = setting(
         False, "Whether teachers are left out without whom the ensemble is better on validation, beyond noise."
     )
@@ -92,9 +90,7 @@ class Consensus(Ranks):
         None, "w_m, one per teacher; None: from their validation scores."
     )
     quality_weighting: float = setting(
-        10.0,
-        "beta in w_m = exp(beta (q_m / mean q - 1)), q_m a teacher's validation score; 0: 1 each.",
-        at_least=0,
+        10.0, "beta in w_m = exp(beta (q_m / mean q - 1)), q_m a teacher's validation score; 0: 1 each.", at_least=0
     )
     fusion: str = setting(
         "consensus",
@@ -293,9 +289,8 @@ class Training(Settings):
     learning_rate: float = setting(0.06, "Learning rate.", above=0)
     weight_decay: float = setting(1e-5, "The L2 penalty of the optimizer.", at_least=0)
     weight_decay_pairs: Optional[float] = setting(
-        1.5e8, "Users x items up to which a weight_decay that is not given holds; with more of them it falls with the "
-        "root of their number; None: it always holds.", above=0,
-    )  # fmt: skip
+        1.5e8, "Users x items above which a weight_decay that is not given falls with their root; None: never.", above=0
+    )
     scaled_weight_decay: Optional[float] = setting(
         None, "c in weight_decay = c / sqrt(users x items), where weight_decay is not given; None: no rule.", at_least=0
     )
