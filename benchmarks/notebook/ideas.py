@@ -72,7 +72,16 @@ LESSON: Mapping[str, Mapping[str, Any]] = {
     "exp(-k / 30), weight decay 1e-4": {**DECAY, "place_decay": 30.0, "weight_decay": 1e-4},
     "exp(-k / 30), weight decay 1e-5, lists of 100": {**DECAY, "place_decay": 30.0, "weight_decay": 1e-5, "K": 100},
 }
-IDEAS: Mapping[str, Mapping[str, Any]] = {BASE: {}, **TRAJECTORIES, **LESSON}
+REST: Mapping[str, Mapping[str, Any]] = {  # beside the defaults
+    "the defaults": DECAY,
+    **{f"the rest's mass with q {q}": {**DECAY, "rest_power": q} for q in (1.5, 2.0, 3.0)},
+    **{f"the rest's log mass {shift:+}": {**DECAY, "rest_shift": shift} for shift in (-2.0, -1.0, 1.0)},
+    "the rest's mass with q 2.0, log mass +1.0": {**DECAY, "rest_power": 2.0, "rest_shift": 1.0},
+    "the rest's mass with q 3.0, log mass +2.0": {**DECAY, "rest_power": 3.0, "rest_shift": 2.0},
+    "observed items count 2.0": {**DECAY, "observed_weight": 2.0},
+    "BPR's loss beside the defaults (weight .1)": {**DECAY, "base_loss_weight": 0.1, "train_batch_size": 2048},
+}
+IDEAS: Mapping[str, Mapping[str, Any]] = {BASE: {}, **TRAJECTORIES, **LESSON, **REST}
 COMPARED = "places count exp(-k / 30)"  # drawn beside the uses of trajectories
 METRICS = ("recall@50", "ndcg@50", "recall@10", "ndcg@10")
 

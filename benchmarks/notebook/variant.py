@@ -15,7 +15,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from recbole_hetcomp.core import PAD, plackett_luce_nll, ranks_in, taught_unobserved
+from recbole_hetcomp.core import PAD, fused_rest_logsumexp, plackett_luce_nll, ranks_in, taught_unobserved
 from recbole_hetcomp.core.losses import masked_logsumexp
 from recbole_hetcomp.core.rankings import lists_at, user_blocks
 from recbole_hetcomp.core.sampling import importance
@@ -38,6 +38,9 @@ class VariantSettings(Settings):
         " 1)), decay (exp(-k / place_decay) in the first K/2), three_lists (K/20 as a third one).",
         one_of=("two_lists", "even", "discount", "power", "decay", "three_lists"),
     )
+    rest_power: float = setting(1.0, "q in R_u = log (sum e^(q f)) / q: above 1 the hardest items count more.", above=0)
+    rest_shift: float = setting(0.0, "What is added to R_u: below 0 the rest counts less.")
+    observed_weight: float = setting(1.0, "Weight of pi+ beside pi-.", at_least=0)
     soft_weight: float = setting(0.0, "Weight of soft targets beside the order.", at_least=0)
     soft_temperature: float = setting(20.0, "T of the soft targets exp(-k / T), in ranks.", above=0)
     own_weight: float = setting(0.0, "Weight of RCE-KD's term over the student's own top list.", at_least=0)
@@ -112,12 +115,12 @@ class VariantObjective:
         history = lists.history.padded(users)
         own = self.trainer.top[users].long() if self.own.own_weight else unobserved[:, :0]
         taught = torch.cat((observed, unobserved), dim=1)
-        scores, rest = self.scorer(model, users, taught, history)
+        scores, rest = self._scored(model, users, taught, history)
         n_observed, half = observed.shape[1], unobserved.shape[1] // 2
         valid = unobserved != PAD
         listed = scores[:, n_observed:]
         behind = torch.logaddexp(masked_logsumexp(listed[:, half:], valid[:, half:]), rest)
-        loss = plackett_luce_nll(scores[:, :n_observed], behind, observed != PAD).sum()
+        loss = self.own.observed_weight * plackett_luce_nll(scores[:, :n_observed], behind, observed != PAD).sum()
         weight = self.weights if factor is None else self.weights * factor[users]
         loss = loss + plackett_luce_nll(listed, rest, valid, weight).sum()
         if self.own.soft_weight:
@@ -130,6 +133,19 @@ class VariantObjective:
         if self.own.own_weight:
             loss = loss + self.own.own_weight * self.weights.sum() * self._own(model, users, unobserved, own)
         return loss
+
+    def _scored(self, model: Any, users: Tensor, taught: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
+        """The taught items' scores, and R_u with ``rest_power`` and ``rest_shift``."""
+        q, scorer = self.own.rest_power, self.scorer
+        if q == 1.0:
+            scores, rest = scorer(model, users, taught, history)
+            return scores, rest + self.own.rest_shift
+        outside = torch.cat((history, taught), dim=1)
+        user_factors, item_factors = model.factors(users)
+        sample = (scorer.shared_draw(users.device), scorer.rest_size(outside)) if scorer.draws else None
+        scores, _ = model.scores_of(users, taught.clamp(min=0), factors=(user_factors, item_factors))
+        rest = fused_rest_logsumexp(q * user_factors, item_factors, outside, first_item=1, sample=sample) / q
+        return scores, rest + self.own.rest_shift
 
     def _own(self, model: Any, users: Tensor, unobserved: Tensor, own: Tensor) -> Tensor:
         """RCE-KD's cross-entropy over the student's own top list, the teachers' mass on those items that they list."""
