@@ -53,6 +53,8 @@ from recbole_hetcomp.teachers.knowledge import Knowledge, gather_knowledge
 from recbole_hetcomp.teachers.planned import PlannedTeacher, planned_teachers
 from recbole_hetcomp.teachers.recbole_teacher import stored_numbers
 
+_UNFINISHED = ("run", "checkpoint", "log_tensorboard")  # folders of a cell at work, or of one that was stopped
+
 
 class RunningCell:
     """A cell at work: its Config, its data, and what has been found out.
@@ -225,6 +227,8 @@ def run_cell(folder: Path) -> None:
         torch.set_num_threads(setup.threads)
         os.chdir(folder)  # RecBole writes its logs where it runs
         started = time.perf_counter()
+        goes_on = any((folder / name).exists() for name in _UNFINISHED)
+        (folder / _UNFINISHED[0]).mkdir(exist_ok=True)
         running = RunningCell(cell, setup, folder)
         running.run()
         write_json(
@@ -236,20 +240,23 @@ def run_cell(folder: Path) -> None:
                 "history": running.history,
                 "files": {name: sha256_of(folder / name) for name in (PER_USER, LISTS) if (folder / name).is_file()},
                 "seconds": round(time.perf_counter() - started, 3),
-                **_usage(),
+                **_usage(goes_on),
             },
         )
-        for name in ("checkpoint", "run", "log_tensorboard"):
+        for name in _UNFINISHED:
             shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def _usage() -> dict[str, float]:
-    """Memory and processor time of this process, from its first import on."""
+def _usage(goes_on: bool) -> dict[str, float | None]:
+    """Memory and processor time of this process, from its first import on.
+
+    What a stopped process had used before is not known, so of a cell that goes on there is no processor time.
+    """
     used = resource.getrusage(resource.RUSAGE_SELF)
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return {
         "peak_rss_mib": round(used.ru_maxrss / unit, 1),
-        "cpu_seconds": round(used.ru_utime + used.ru_stime, 3),
+        "cpu_seconds": None if goes_on else round(used.ru_utime + used.ru_stime, 3),
     }
 
 

@@ -26,7 +26,7 @@ from recbole_hetcomp.comparison.folder import CELL, ERROR, LOG, PER_USER, RESULT
 from recbole_hetcomp.comparison.grid import Contender, Grid
 from recbole_hetcomp.comparison.plan_file import make_plan
 from recbole_hetcomp.comparison.runner import Benchmark, describe, run_benchmark, stages
-from recbole_hetcomp.files import sha256_of
+from recbole_hetcomp.files import read_json, sha256_of
 
 # A cell that counts how often it ran; a learning rate is as good as it is near to 0.01.
 STUB = """
@@ -325,6 +325,18 @@ def test_cells_leave_results_only(tiny):
             assert {file.name for file in cell.iterdir()} - {".lock"} == {
                 CELL, LOG, PER_USER, RESULT, "lists.safetensors"
             }  # fmt: skip
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_cell_that_goes_on_has_no_processor_time(tiny, tmp_path, subprocess_environment, stopped):
+    (done,) = [file.parent for file in tiny[0].glob(f"cells/*/{CELL}") if read_json(file)["cell"]["method"] == "Pop"]
+    cell = tmp_path / "cells" / done.name
+    (cell / "run" if stopped else cell).mkdir(parents=True)
+    shutil.copy(done / CELL, cell)
+    command = [sys.executable, "-m", "recbole_hetcomp.comparison.cells", str(cell)]
+    subprocess.run(command, env=subprocess_environment, capture_output=True, check=True)
+    used = read_json(cell / RESULT)["cpu_seconds"]
+    assert used is None if stopped else used > 0
 
 
 def test_only_the_report_can_be_written_anew(tiny, monkeypatch, capsys):
