@@ -43,7 +43,7 @@ class Student(Settings):
             "eval_step": 5,
             "stopping_step": 5,
         },
-        "Settings with which it is trained alone.",
+        "Settings with which it is trained alone; its epochs and rate grow with items_per_dimension unless given.",
     )
 
 

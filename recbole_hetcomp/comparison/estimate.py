@@ -52,8 +52,8 @@ def _guess(cell: Cell, done: Mapping[str, Sequence[float]], size: Size) -> float
     epochs: Any = cell.settings.get("epochs")
     if cell.role == "ensemble":
         return _OVERHEAD
-    if cell.role == "student" and cell.method != "NoKD":
+    if cell.role == "student":
         dimension = cell.dimension if cell.settings.get("items_per_dimension", True) else None
-        return _OVERHEAD + student_seconds(epochs, size, dimension)
+        return _OVERHEAD + student_seconds(epochs, size, dimension, alone=cell.method == "NoKD")
     guess = model_seconds(cell.method, epochs, size)
     return None if guess is None else _OVERHEAD + guess

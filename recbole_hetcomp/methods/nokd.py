@@ -12,7 +12,7 @@ from recbole_hetcomp.settings import Student
 from recbole_hetcomp.student.trainer import DistillingTrainer
 
 
-@distillation_method(training={"compare_no_kd": False, "items_per_dimension": None, **default(Student, "no_kd_config")})
+@distillation_method(training={"compare_no_kd": False, **default(Student, "no_kd_config")})
 class NoKDTrainer(DistillingTrainer):
     """The student's own loss alone: what ``compare_no_kd`` trains beside another method, as a run of its own."""
 

@@ -113,26 +113,36 @@ def _limited(factor: float) -> float:
 def grow(config: Any, n_items: int, dimension: int) -> None:
     """Put a training's :func:`growth` into its Config, once: epochs in whole validations, and the rate.
 
-    What was given stays.
+    What was given stays. The student alone grows likewise, unless its ``no_kd_config`` was given.
 
     Args:
         config: a Config of a student; changed.
         n_items: I.
         dimension: d.
     """
-    epochs, rate = growth(n_items, dimension, config[GROWTH])
-    if epochs == 1:
+    factors = growth(n_items, dimension, config[GROWTH])
+    if factors[0] == 1:
         return
-    given, step = config.external_config_dict, config["eval_step"]
-    if "epochs" not in given:
-        config["epochs"] = math.ceil(epochs * config["epochs"] / step) * step
-    if "learning_rate" not in given:
-        config["learning_rate"] = rate * config["learning_rate"]
+    given = config.external_config_dict
+    for key, value in _grown(config, *factors).items():
+        if key not in given:
+            config[key] = value
+    if "no_kd_config" not in given:
+        config["no_kd_config"] = {**config["no_kd_config"], **_grown(config["no_kd_config"], *factors)}
     logging.getLogger().info(
         f"{n_items} items for {dimension} dimensions ({GROWTH}={config[GROWTH]}): {config['epochs']} epochs, "
         f"learning rate {config['learning_rate']:.3g}"
     )
     config[GROWTH] = None
+
+
+def _grown(training: Any, epochs: float, rate: float) -> dict[str, Any]:
+    """Epochs and rate of a training, each times its factor."""
+    step = training["eval_step"]
+    return {
+        "epochs": math.ceil(epochs * training["epochs"] / step) * step,
+        "learning_rate": rate * training["learning_rate"],
+    }
 
 
 def shorten(config: Any, given: Any, share: float) -> None:

@@ -105,24 +105,26 @@ def model_seconds(name: str, epochs: int | None, size: Size) -> float | None:
         epochs: its epochs at most, None for its own.
         size: of the data.
     """
+    if name == "NoKD":
+        return student_seconds(epochs, size, alone=True)
     if name not in _SECONDS:
         return None
-    usual = default(Student, "no_kd_config") if name == "NoKD" else teacher_defaults(name)
-    most = usual.get("epochs")
+    most = teacher_defaults(name).get("epochs")
     return size.seconds(_SECONDS[name]) * (min(1.0, epochs / most) if epochs and most else 1.0)
 
 
-def student_seconds(epochs: int | None, size: Size, dimension: int | None = None) -> float:
-    """The same of a student that is taught.
+def student_seconds(epochs: int | None, size: Size, dimension: int | None = None, alone: bool = False) -> float:
+    """The same of a student.
 
     Args:
         epochs: at most; None: the default, which grows with the items where ``dimension`` is given.
         size: of the data.
         dimension: of the student.
+        alone: whether it learns without teachers.
     """
-    usual = default(Training, "epochs")
+    usual = default(Student, "no_kd_config")["epochs"] if alone else default(Training, "epochs")
     grown = growth(size.items, dimension or 0, default(Training, "items_per_dimension"))[0]
-    return size.seconds(_STUDENT) * (epochs / usual if epochs else grown)
+    return size.seconds(_SECONDS["NoKD"] if alone else _STUDENT) * (epochs / usual if epochs else grown)
 
 
 def size_of_files(data_path: str | None, name: str) -> Size:

@@ -139,7 +139,7 @@ def test_few_dimensions_for_many_items_learn_longer_and_faster(dimension, given,
         ("HetComp", {}, 60, 0.06),
         ("RRD", {"items_per_dimension": 52.5625}, 180, 0.02 * 2**0.5),
         ("HetComp", {"embedding_size": 1}, 135, 0.06 * (1682 / 1500) ** 0.5),
-        ("NoKD", {"embedding_size": 1}, 60, 0.02),  # as the student alone of every other run
+        ("NoKD", {"embedding_size": 1}, 135, 0.02 * (1682 / 1500) ** 0.5),
     ],
 )
 def test_a_trainer_has_them(model, given, epochs, rate, tmp_path, monkeypatch):
@@ -150,6 +150,23 @@ def test_a_trainer_has_them(model, given, epochs, rate, tmp_path, monkeypatch):
     assert trainer.epochs == epochs
     assert learning_rate_at(config, 0, trainer.epochs) == pytest.approx(rate)
     assert (trainer.model.settings.epochs, trainer.model.settings.learning_rate) == (epochs, pytest.approx(rate))
+
+
+@pytest.mark.parametrize(
+    ("given", "epochs", "rate"),
+    [
+        ({}, 135, 0.02 * (1682 / 1500) ** 0.5),  # as NoKD
+        ({"epochs": 10, "learning_rate": 0.1}, 135, 0.02 * (1682 / 1500) ** 0.5),  # the student's
+        ({"items_per_dimension": None}, 60, 0.02),
+        ({"no_kd_config": {"epochs": 60, "learning_rate": 0.02}}, 60, 0.02),
+        ({"embedding_size": 8}, 60, 0.02),
+    ],
+)
+def test_the_student_alone_grows_as_the_student_does(given, epochs, rate):
+    config = config_of(**{"embedding_size": 1, **given})
+    for _ in range(2):  # once
+        alone = no_kd_config(config, student_settings(config, 1682))
+        assert (alone["epochs"], alone["learning_rate"]) == (epochs, pytest.approx(rate))
 
 
 def test_the_rate_of_an_epoch_has_grown(tiny_settings, working_in, tmp_path, monkeypatch):

@@ -92,4 +92,7 @@ def test_a_larger_catalogue_takes_longer_with_as_many_interactions():
     half = model_seconds("MultiVAE", 60, large)
     assert half == pytest.approx(model_seconds("MultiVAE", None, large) / 2)
     assert model_seconds("SASRec", None, large) is None
+    alone = student_seconds(None, large, alone=True)
+    assert model_seconds("NoKD", None, large) == alone == model_seconds("NoKD", 120, large) / 2
+    assert student_seconds(None, large, 8, alone=True) == 3 * alone
     assert student_seconds(None, large, 8) == 3 * student_seconds(60, large, 8) == 3 * student_seconds(None, large)
