@@ -124,9 +124,8 @@ def grow(config: Any, n_items: int, dimension: int) -> None:
     if factors[0] == 1:
         return
     given = config.external_config_dict
-    for key, value in _grown(config, *factors).items():
-        if key not in given:
-            config[key] = value
+    for key, value in _grown(config, *factors, given).items():
+        config[key] = value
     if "no_kd_config" not in given:
         config["no_kd_config"] = {**config["no_kd_config"], **_grown(config["no_kd_config"], *factors)}
     logging.getLogger().info(
@@ -136,13 +135,15 @@ def grow(config: Any, n_items: int, dimension: int) -> None:
     config[GROWTH] = None
 
 
-def _grown(training: Any, epochs: float, rate: float) -> dict[str, Any]:
-    """Epochs and rate of a training, each times its factor."""
-    step = training["eval_step"]
-    return {
-        "epochs": math.ceil(epochs * training["epochs"] / step) * step,
-        "learning_rate": rate * training["learning_rate"],
-    }
+def _grown(training: Any, epochs: float, rate: float, given: Any = ()) -> dict[str, Any]:
+    """Epochs and rate of a training, each times its factor, unless it was given."""
+    grown = {}
+    if "epochs" not in given:
+        step = training["eval_step"]
+        grown["epochs"] = math.ceil(epochs * training["epochs"] / step) * step
+    if "learning_rate" not in given:
+        grown["learning_rate"] = rate * training["learning_rate"]
+    return grown
 
 
 def shorten(config: Any, given: Any, share: float) -> None:
