@@ -139,8 +139,7 @@ def _grown(training: Any, epochs: float, rate: float, given: Any = ()) -> dict[s
     """Epochs and rate of a training, each times its factor, unless it was given."""
     grown = {}
     if "epochs" not in given:
-        step = training["eval_step"]
-        grown["epochs"] = math.ceil(epochs * training["epochs"] / step) * step
+        grown["epochs"] = _whole_validations(training, epochs)
     if "learning_rate" not in given:
         grown["learning_rate"] = rate * training["learning_rate"]
     return grown
@@ -158,8 +157,13 @@ def shorten(config: Any, given: Any, share: float) -> None:
         share: of the epochs.
     """
     if "epochs" not in given:
-        step = max(1, config["eval_step"])
-        config["epochs"] = min(config["epochs"], step * math.ceil(share * config["epochs"] / step))
+        config["epochs"] = min(config["epochs"], _whole_validations(config, share))
+
+
+def _whole_validations(training: Any, factor: float) -> int:
+    """A training's epochs times a factor, up to the next validation."""
+    step = max(1, training["eval_step"])
+    return step * math.ceil(factor * training["epochs"] / step)
 
 
 class FollowsRules:
