@@ -137,7 +137,7 @@ def _check_models(plan: BenchmarkPlan) -> None:
         if entry.like is None:
             students = [model for model in known if issubclass(get_model(model), DistilledStudent)]
             _check_name(entry.model or name, students, f"students.methods.{name}")
-            if plan.tuning.trials and not entry.space:
+            if plan.tuning.trials and entry.tuned and not entry.space:
                 raise ValueError(f"students.methods.{name} has no space for its tuning.trials={plan.tuning.trials}")
     for name, entry in plan.baselines.items():
         _check_name(entry.model or name, known, f"baselines.{name}")

@@ -160,13 +160,15 @@ class Grid:
         if not self.plan.tuning.trials:
             return []
         plan, students = self.plan, self.plan.students
-        baselines = [Contender("baseline", name) for name, entry in plan.baselines.items() if entry.space]
+        baselines = [Contender("baseline", name) for name, entry in plan.baselines.items() if entry.has_trials]
         return baselines + [
             Contender("student", method, backbone, dimension)
             for backbone in students.backbones
             for dimension in plan.tuned_dimensions(backbone)
-            for method in dict.fromkeys(map(plan.root_of, plan.methods_of(backbone)))
-            if students.methods[method].space
+            for method in dict.fromkeys(
+                plan.root_of(name) for name in plan.methods_of(backbone) if students.methods[name].tuned
+            )
+            if students.methods[method].has_trials
         ]
 
     def trials(self, what: Contender) -> list[Cell]:
@@ -198,7 +200,8 @@ class Grid:
             for method in plan.methods_of(backbone)
             if dimension in (plan.students.methods[method].dimensions or part.dimensions)
         ]
-        return [(row, [before] if (before := self._tuned_for(row)) in tuned else []) for row in rows]
+        waits = {row: self._tuned_for(row) for row in rows if self.entry(row).tuned}
+        return [(row, [waits[row]] if waits.get(row) in tuned else []) for row in rows]
 
     def _tuned_for(self, row: Contender) -> Contender:
         if row.backbone is None or row.dimension is None:

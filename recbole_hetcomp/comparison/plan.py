@@ -25,6 +25,7 @@ class Entry:
         like: name of the method whose model, settings and tuned settings it starts from: an ablation, not tuned itself.
         dimensions: the embedding sizes at which a method runs (None: all of the backbone).
         seeds: the seeds with which it runs (None: all): one is enough of what a fixed split decides, like EASE.
+        tuned: False: it runs with its settings as they stand, or those of the method that it is like, untuned.
     """
 
     model: str | None = None
@@ -33,6 +34,12 @@ class Entry:
     like: str | None = None
     dimensions: tuple[int, ...] | None = None
     seeds: tuple[int, ...] | None = None
+    tuned: bool = True
+
+    @property
+    def has_trials(self) -> bool:
+        """Whether it is tuned itself where there is a budget."""
+        return self.tuned and bool(self.space)
 
 
 @dataclass(frozen=True)

@@ -172,6 +172,8 @@ def _entry(name: str, given: Any, where: str) -> Entry:
         None if given is None else _integers(given, f"{where}.{name}.{key}")
         for key, given in (("dimensions", made.dimensions), ("seeds", made.seeds))
     )
+    if not isinstance(made.tuned, bool):
+        raise TypeError(f"{where}.{name}.tuned={made.tuned!r} is not allowed: True or False")
     return replace(made, dimensions=dimensions, seeds=seeds)
 
 

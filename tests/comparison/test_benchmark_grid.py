@@ -56,6 +56,21 @@ def test_every_final_run_waits_for_its_own_tuning():
     assert untuned.tuned() == []
 
 
+def test_what_is_not_to_be_tuned_runs_as_it_stands_beside_the_rest():
+    config = {**changed("students.methods.As it is", {"like": "HetComp", "tuned": False}), "tuning": {"trials": 3}}
+    grid = grid_of(config)
+    waits = {(row.method, row.dimension): before for row, before in grid.finals() if row.backbone == "BPR"}
+    assert waits["As it is", 4] == waits["As it is", 8] == []
+    assert waits["HetComp", 8] == [Contender("student", "HetComp", "BPR", 4)]
+    tuned, as_it_is = (
+        grid.runs(Contender("student", method, "BPR", 8), {})[0].settings for method in ("HetComp", "As it is")
+    )
+    assert tuned == as_it_is
+    config["baselines"] = {"EASE": {**config["baselines"]["EASE"], "tuned": False}}
+    config["students"]["methods"]["HetComp"]["tuned"] = False
+    assert grid_of(config).tuned() == []
+
+
 def test_settings_win_from_the_common_to_the_chosen():
     config = copy.deepcopy(CONFIG)
     config["students"]["backbones"]["BPR"]["settings"] = {"epochs": 5, "p": 3}

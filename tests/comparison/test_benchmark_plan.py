@@ -71,6 +71,8 @@ def test_a_plan_has_the_config_and_the_papers_split():
         ("students.methods.HetComp.dimensions", [], "dimensions is empty"),
         ("baselines.Pop.seeds", [3], "Pop.seeds names 3, which is none of"),
         ("baselines.Pop", {"like": "EASE"}, "only methods do"),
+        ("baselines.Pop.tuned", "no", "Pop.tuned='no' is not allowed: True or False"),
+        ("students.methods.HetComp.tuned", 0, "HetComp.tuned=0 is not allowed: True or False"),
     ],
 )
 def test_a_wrong_config_is_refused(path, value, message):
