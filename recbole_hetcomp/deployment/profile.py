@@ -13,7 +13,7 @@ import torch
 
 from recbole_hetcomp.deployment import BATCH, REPEATS, THREADS, USERS, K
 from recbole_hetcomp.deployment.saved import SavedStudent, config_on
-from recbole_hetcomp.files import versions, write_csv, write_json
+from recbole_hetcomp.files import finite, versions, write_csv, write_json
 from recbole_hetcomp.recbole_bridge.config import memory_for_scores
 from recbole_hetcomp.serving.costs import Serve, Speed, served_by, speeds, stored_bytes
 from recbole_hetcomp.serving.live import LiveTeacher, live_teacher, served_by_all
@@ -128,12 +128,12 @@ class Profile:
         devices = dict.fromkeys(table["device"])
         content = {
             **self.about,
-            "rows": [_known(row) for row in table.to_dict(orient="records")],
-            "ensemble_to_student": {device: _known(self.ratios(device)) for device in devices},
+            "rows": table.to_dict(orient="records"),
+            "ensemble_to_student": {device: self.ratios(device) for device in devices},
             "notes": list(self.notes),
             "versions": versions(),
         }
-        write_json(folder / "profile.json", content)
+        write_json(folder / "profile.json", finite(content))
         write_picture(self, folder / "profile.png")
 
 
@@ -165,11 +165,6 @@ def profile(
         ValueError: an argument is below 1, the checkpoint is no student, or it had no teachers.
     """
     return profile_saved(SavedStudent.load(checkpoint, store_dir), k, batch, users, repeats, threads)
-
-
-def _known(values: dict[str, Any]) -> dict[str, Any]:
-    """Values less those that are not known: JSON has no NaN."""
-    return {name: value for name, value in values.items() if value == value}
 
 
 def check_timing(**given: int) -> None:
