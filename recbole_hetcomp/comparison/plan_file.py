@@ -15,18 +15,20 @@ from recbole_hetcomp.recbole_bridge.property_files import load_yaml, read_proper
 from recbole_hetcomp.values import read_value
 
 SEARCHES = ("random",)
+_SETTINGS = "settings"  # the key under which None is a value
 
 
 def read_plan(file: str | Path, changes: Sequence[str] = ()) -> BenchmarkPlan:
     """Read a benchmark's config file.
 
     A file may say ``extends: <another>``: then it holds only what it adds to that one or changes in it. Mappings are
-    merged key by key, everything else is replaced.
+    merged key by key, everything else is replaced; ``~`` in place of a mapping leaves it out.
 
     Args:
         file: the file, or the name of one in ``properties/benchmark``; a file that is extended may also be named by
             its path from the folder of the file that extends it.
-        changes: changes to it as ``key=value``, the key with dots, the value as YAML: ``settings.topk=[10]``.
+        changes: changes to it as ``key=value``, the key with dots, the value as YAML: ``settings.topk=[10]``. A
+            mapping is replaced, or left out with ``~``.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -92,16 +94,28 @@ def _load(file: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     return _over(_load(_find(Path(str(name)), file.parent), (*above, file.resolve())), given)
 
 
-def _over(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """A mapping over another: what are mappings in both are merged, everything else is replaced.
+def _over(base: Mapping[str, Any], more: Mapping[str, Any], of_settings: bool = False) -> dict[str, Any]:
+    """A mapping over another: what are mappings in both are merged, None leaves one out, everything else is replaced.
+
+    Args:
+        base: the one below.
+        more: the one above.
+        of_settings: whether they hold settings of models: there None is a value.
 
     >>> _over({"students": {"methods": {"RD": {}}}, "seeds": [1]}, {"students": {"methods": {"CD": {}}}, "seeds": [2]})
     {'students': {'methods': {'RD': {}, 'CD': {}}}, 'seeds': [2]}
+    >>> _over({"baselines": {"Pop": {}, "EASE": {"seeds": [1]}}}, {"baselines": {"EASE": None}})
+    {'baselines': {'Pop': {}}}
     """
     result = dict(base)
     for key, value in more.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = _over(result[key], value) if both else value
+        below = result.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            result[key] = _over(below, value, of_settings or key == _SETTINGS)
+        elif isinstance(below, Mapping) and value is None and not of_settings:
+            del result[key]
+        else:
+            result[key] = value
     return result
 
 
@@ -115,7 +129,11 @@ def _change(given: dict[str, Any], change: str) -> None:
         if not isinstance(inner, dict):
             raise ValueError(f"{change!r} is not understood: {name} holds no keys")
         given = inner
-    given[last] = read_value(value)
+    read = read_value(value)
+    if read is None and isinstance(given.get(last), Mapping) and _SETTINGS not in folders:
+        del given[last]
+    else:
+        given[last] = read
 
 
 def _build(kind: Any, given: Any, where: str) -> Any:

@@ -169,6 +169,22 @@ def test_a_file_extends_another(tmp_path):
     assert (plan.teachers, plan.tuning) == (base.teachers, base.tuning)
 
 
+def test_what_another_file_has_is_left_out_with_a_null(tmp_path):
+    base = {**CONFIG, "settings": {"load_col": {"inter": ["user_id"]}}}
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(base))
+    more = tmp_path / "more.yaml"
+    more.write_text(
+        "extends: base.yaml\nstudents: {methods: {HetComp (K=50): ~}, settings: {min_feat: ~}}\nbaselines: {EASE: ~}\n"
+        "settings: {load_col: ~}\n"
+    )
+    plan = read_plan(more)
+    assert list(plan.students.methods) == ["HetComp"]
+    assert plan.students.settings["min_feat"] is plan.settings["load_col"] is None  # values, no parts of the plan
+    assert read_plan(tmp_path / "base.yaml", ["settings.load_col=~"]).settings["load_col"] is None
+    assert list(plan.baselines) == list(read_plan(tmp_path / "base.yaml", ["baselines.EASE=~"]).baselines) == ["Pop"]
+    assert read_plan(more, ["baselines=~"]).baselines == {}
+
+
 def test_a_file_may_extend_a_shipped_one(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("extends: smoke\nworkers: 3\n")
