@@ -1,12 +1,13 @@
-"""The README's picture: test Recall@50 against size, from the runs that are kept in ``benchmarks/results``.
+"""The README's picture: test Recall@50 against size, from the runs that are kept in ``benchmarks/comparisons``.
 
 ``python benchmarks/size_picture.py`` writes ``docs/images/accuracy-size.png``. Students are BPR (matrix factorization).
-A point is a mean over seeds, a bar its s.d.; the other methods' runs with more epochs or longer lists have one seed.
+A point is a mean over seeds, a bar its s.d.; a few of the other methods' runs have one seed.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +20,8 @@ RESULTS = ROOT / "benchmarks" / "comparisons"
 PICTURE = ROOT / "docs" / "images" / "accuracy-size.png"
 
 METRIC = "recall@50"
-PANELS = {"CiteULike": "citeulike-t", "ml-100k": "ml-100k"}
+PANELS = {"CiteULike": ("citeulike-t", "citeulike-t-seeds"), "ml-100k": ("ml-100k", "ml-100k-6-32")}
+RUN = ["role", "method", "backbone", "dimension", "seed", "split_seed"]  # what names a run
 LOOKS = {  # drawn in this order; colours that the colour-blind tell apart (Wong, Nature Methods 8, 2011)
     "other distillation methods": {"color": "#9ec3de", "marker": "o"},
     "its teachers": {"color": "#7f7f7f", "marker": "^", "markersize": 7},
@@ -31,6 +33,12 @@ LOOKS = {  # drawn in this order; colours that the colour-blind tell apart (Wong
 }  # fmt: skip
 LEGEND = ("the student with HetComp", "the same student alone", "other distillation methods", "its teachers",
           "their ensemble")  # fmt: skip
+
+
+def kept_runs(folders: Iterable[str]) -> pd.DataFrame:
+    """The runs of some folders; one that several of them have, once."""
+    tables = [pd.read_csv(RESULTS / folder / "runs.csv") for folder in folders]
+    return pd.concat(tables, ignore_index=True).drop_duplicates(RUN)
 
 
 def series_of(runs: pd.DataFrame) -> pd.Series:
@@ -68,8 +76,8 @@ def main() -> None:
     output = parser.parse_args().output
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, (title, folder) in zip(figure.subplots(1, 2), PANELS.items()):
-        draw(axes, pd.read_csv(RESULTS / folder / "runs.csv"))
+    for axes, (title, folders) in zip(figure.subplots(1, 2), PANELS.items()):
+        draw(axes, kept_runs(folders))
         axes.set_title(title, fontsize=13, loc="left")
     figure.axes[0].set_ylabel("test Recall@50", fontsize=11)
     drawn = dict(zip(*reversed(figure.axes[0].get_legend_handles_labels())))

@@ -45,3 +45,13 @@ def test_picture_is_written(tmp_path):
     subprocess.run([sys.executable, str(SCRIPT), "--output", str(picture)], check=True, timeout=120)
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert picture.stat().st_size > 20_000
+
+
+def test_a_run_that_two_folders_have_counts_once(size_picture, monkeypatch, tmp_path):
+    name = {"role": "student", "method": "RRD", "backbone": "BPR", "dimension": 8, "split_seed": 1}
+    for folder, seeds in (("one", [1]), ("more", [1, 2])):
+        (tmp_path / folder).mkdir()
+        table = pd.DataFrame([{**name, "seed": seed, "recall@50": len(folder) + seed} for seed in seeds])
+        table.to_csv(tmp_path / folder / "runs.csv", index=False)
+    monkeypatch.setattr(size_picture, "RESULTS", tmp_path)
+    assert size_picture.kept_runs(["one", "more"])["recall@50"].tolist() == [4, 6]
