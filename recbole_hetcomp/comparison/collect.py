@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from recbole_hetcomp.comparison.folder import LISTS, PER_USER, CellFolder
 from recbole_hetcomp.comparison.grid import Cell, Contender, Grid
 from recbole_hetcomp.comparison.report.files import COSTS, IDENTITY, read_runs
-from recbole_hetcomp.comparison.trials import best_trial
+from recbole_hetcomp.comparison.trials import best_trials
 from recbole_hetcomp.files import write_csv, write_whole
 from recbole_hetcomp.metrics.likeness import LIKENESS_MEASURES, likeness
 from recbole_hetcomp.recbole_bridge.property_files import read_properties
@@ -51,18 +51,34 @@ def valid_score(grid: Grid, result: dict[str, Any]) -> float:
     return float(result["row"][f"valid_{grid.plan.settings['valid_metric'].lower()}"])
 
 
-def chosen(grid: Grid, root: Path, what: Contender) -> dict[str, Any] | None:
-    """The settings of the best trial on validation; None while trials are to be run, or if all failed."""
+def _scores(grid: Grid, root: Path, trials: Sequence[Cell]) -> list[float | None]:
+    """Validation scores of trials, None for one that failed; none at all while one is to be run."""
     scores: list[float | None] = []
-    for trial in grid.trials(what):
+    for trial in trials:
         folder = CellFolder(root, trial)
         result = folder.result()
         if result is None and folder.error() is None:
-            return None
+            return []
         scores.append(None if result is None else valid_score(grid, result))
-    if all(score is None for score in scores):
-        return None
-    return grid.drawn(what, best_trial(scores))
+    return scores
+
+
+def finalists(grid: Grid, root: Path, what: Contender) -> dict[int, Cell]:
+    """The trials that run again as the final runs will, by number; none while trials are to be run."""
+    if not grid.finalists:
+        return {}
+    best = best_trials(_scores(grid, root, grid.trials(what)), grid.finalists)
+    return {number: grid.finalist(what, number) for number in sorted(best)}
+
+
+def chosen(grid: Grid, root: Path, what: Contender) -> dict[str, Any] | None:
+    """The settings that validation chose: of the best finalist, or of the best trial where none run again.
+
+    None while trials are to be run, or if all failed.
+    """
+    last: Mapping[int, Cell] = finalists(grid, root, what) if grid.finalists else dict(enumerate(grid.trials(what)))
+    best = best_trials(_scores(grid, root, list(last.values())), 1)
+    return grid.drawn(what, list(last)[best[0]]) if best else None
 
 
 def final_cells(grid: Grid, root: Path) -> Iterator[Cell]:
@@ -172,11 +188,13 @@ def _number(value: float | None) -> float:
 
 
 def trials_table(grid: Grid, root: Path) -> pd.DataFrame:
-    """A row a trial: what it changed and its validation score."""
+    """A row a trial: what it changed, its validation score, and a finalist's with the settings of the final runs."""
     rows = []
     for what in grid.tuned():
+        again = finalists(grid, root, what)
         for number, trial in enumerate(grid.trials(what)):
             result = CellFolder(root, trial).result()
+            final = CellFolder(root, again[number]).result() if number in again else None
             rows.append(
                 {
                     "method": what.method,
@@ -184,6 +202,7 @@ def trials_table(grid: Grid, root: Path) -> pd.DataFrame:
                     "dimension": math.nan if what.dimension is None else what.dimension,
                     "trial": number,
                     "valid": math.nan if result is None else valid_score(grid, result),
+                    **({"valid_finalist": math.nan if final is None else valid_score(grid, final)} if again else {}),
                     "seconds": math.nan if result is None else result["seconds"],
                     "changed": json.dumps(grid.drawn(what, number)),
                 }

@@ -23,7 +23,7 @@ def benchmark_in_words(grid: Grid, root: Path, cells: Sequence[Cell]) -> str:
     Args:
         grid: the benchmark.
         root: its folder.
-        cells: those that are known before tuning, and as many as tuning will decide on.
+        cells: those that are known, and in place of those that tuning will decide on as many others.
     """
     done: dict[str, list[float]] = defaultdict(list)
     waiting = []

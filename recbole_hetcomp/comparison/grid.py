@@ -182,6 +182,17 @@ class Grid:
             )
         ]  # fmt: skip
 
+    @property
+    def finalists(self) -> int:
+        """How many of a method's trials run again as the final runs will; 0 where that would be the trials again."""
+        tuning = self.plan.tuning
+        return min(tuning.finalists, tuning.trials) if tuning.settings and tuning.finalists > 1 else 0
+
+    def finalist(self, what: Contender, number: int) -> Cell:
+        """A trial without the settings of trials only, on the first seed; its test metrics are never computed."""
+        drawn = self.drawn(what, number)
+        return self._final(what.role, what.method, what.backbone, what.dimension, self.plan.seeds[0], drawn, number)
+
     def drawn(self, what: Contender, number: int) -> dict[str, Any]:
         """What a trial changes in the settings."""
         tuning = self.plan.tuning

@@ -98,6 +98,8 @@ class Tuning:
         search: ``random``.
         seed: of the draws.
         settings: settings of every trial, e.g. fewer epochs.
+        finalists: the best trials that run again without these settings, on the first seed; validation decides among
+            them (1: the best trial's settings are taken). What is best in few epochs may not be in many.
     """
 
     trials: int = 0
@@ -105,6 +107,7 @@ class Tuning:
     search: str = "random"
     seed: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
+    finalists: int = 1
 
 
 @dataclass(frozen=True)

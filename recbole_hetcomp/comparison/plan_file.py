@@ -217,8 +217,9 @@ def _check(plan: BenchmarkPlan) -> None:
     for name, value in (("workers", plan.workers), ("threads", plan.threads)):
         if value < 1:
             raise ValueError(f"{name}={value} is not allowed: at least 1")
-    if plan.tuning.trials < 0:
-        raise ValueError(f"tuning.trials={plan.tuning.trials} is not allowed: at least 0")
+    for name, value, least in (("trials", plan.tuning.trials, 0), ("finalists", plan.tuning.finalists, 1)):
+        if value < least:
+            raise ValueError(f"tuning.{name}={value} is not allowed: at least {least}")
     if plan.tuning.search not in SEARCHES:
         raise ValueError(f"tuning.search={plan.tuning.search!r} is not allowed: one of {', '.join(SEARCHES)}")
     for name, entry in {**plan.students.methods, **plan.baselines}.items():

@@ -1,7 +1,8 @@
 """A benchmark from its config file to its report: order, progress, going on after a stop.
 
-Three stages: teachers, and baselines as far as they need no choice; the ensembles, students' trials and students that
-are not tuned; the runs whose settings the trials chose. A cell that is done is never run again.
+Four stages: teachers, and baselines as far as they need no choice; the ensembles, students' trials and students that
+are not tuned; the best trials once more, where they run otherwise than the final runs; the runs whose settings these
+chose. A cell that is done is never run again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import yaml
 from tqdm import tqdm
 
 from recbole_hetcomp.comparison.checks import check_plan
-from recbole_hetcomp.comparison.collect import FAILURES, chosen, write_tables
+from recbole_hetcomp.comparison.collect import FAILURES, chosen, finalists, write_tables
 from recbole_hetcomp.comparison.estimate import benchmark_in_words
 from recbole_hetcomp.comparison.folder import CELLS, CellFolder, CellSetup
 from recbole_hetcomp.comparison.grid import Cell, Grid
@@ -110,14 +111,25 @@ class Benchmark:
         self._running: dict[str, str] = {}
 
     def run(self) -> None:
-        """Run the three stages."""
-        first, second, third = stages(self.grid, self.root)
-        total = len(first) + len(second) + third
-        print(benchmark_in_words(self.grid, self.root, _all_cells(self.grid, first, second)))
+        """Run the four stages."""
+        first, second, later = stages(self.grid, self.root)
+        total = len(first) + len(second) + later
+        known, undecided = _later_cells(self.grid, self.root)
+        print(benchmark_in_words(self.grid, self.root, [*first, *second, *known, *undecided]))
         with tqdm(total=total, desc="benchmark", unit="cell", dynamic_ncols=True) as self.bar:
             self._run(first)
             self._run(second)
+            self._run(self._finalists())
             self._run(self._chosen_runs())
+
+    def _finalists(self) -> list[Cell]:
+        cells = []
+        for what in self.grid.tuned():
+            found = list(finalists(self.grid, self.root, what).values())
+            cells += found
+            for _ in range(self.grid.finalists - len(found)):
+                self._skip()  # fewer trials succeeded
+        return cells
 
     def _chosen_runs(self) -> list[Cell]:
         cells = []
@@ -202,13 +214,14 @@ def needs_teachers(cell: Cell) -> bool:
 
 
 def stages(grid: Grid, root: Path) -> tuple[list[Cell], list[Cell], int]:
-    """The cells of the first two stages, and how many the third has."""
+    """The cells of the first two stages, and how many the others have."""
     untuned = _by_seed([cell for row, before in grid.finals() if not before for cell in grid.runs(row, {})], grid.plan)
     trials = [cell for what in grid.tuned() for cell in grid.trials(what)]
     alone = [cell for cell in [*trials, *untuned] if cell.role == "baseline"]
     taught = [cell for cell in [*trials, *untuned] if cell.role == "student"]
-    third = sum(len(grid.runs(row, {})) for row, before in grid.finals() if before)
-    return [*grid.teachers(), *alone], [*grid.ensembles(), *taught], third
+    chosen_runs = sum(len(grid.runs(row, {})) for row, before in grid.finals() if before)
+    later = len(grid.tuned()) * grid.finalists + chosen_runs
+    return [*grid.teachers(), *alone], [*grid.ensembles(), *taught], later
 
 
 def _by_seed(cells: list[Cell], plan: BenchmarkPlan) -> list[Cell]:
@@ -218,15 +231,9 @@ def _by_seed(cells: list[Cell], plan: BenchmarkPlan) -> list[Cell]:
 
 def describe(grid: Grid, root: Path) -> str:
     """What is to be run and what is done, as text."""
-    first, second, third = stages(grid, root)
-    known = [*first, *second]
-    undecided = 0
-    for row, before in grid.finals():
-        settings = chosen(grid, root, before[0]) if before else None
-        if settings is not None:
-            known += grid.runs(row, settings)
-        elif before:
-            undecided += len(grid.runs(row, {}))
+    first, second, _ = stages(grid, root)
+    later, undecided = _later_cells(grid, root)
+    known = [*first, *second, *later]
     kinds: Counter[tuple[str, str]] = Counter()
     done: Counter[tuple[str, str]] = Counter()
     for cell in known:
@@ -237,15 +244,25 @@ def describe(grid: Grid, root: Path) -> str:
         {"kind": kind, "method": name, "cells": kinds[kind, name], "done": done[kind, name]} for kind, name in kinds
     ]
     table = pd.DataFrame(lines).to_markdown(index=False, tablefmt="github")
-    total = len(first) + len(second) + third
-    more = f", {undecided} of them after tuning" if undecided else ""
+    total = len(known) + len(undecided)
+    more = f", {len(undecided)} of them after tuning" if undecided else ""
     counted = f"{total} cells{more}; {sum(done.values())} done, {total - sum(done.values())} to run"
-    return f"{table}\n\n{counted}\n{benchmark_in_words(grid, root, _all_cells(grid, first, second))}"
+    return f"{table}\n\n{counted}\n{benchmark_in_words(grid, root, [*known, *undecided])}"
 
 
-def _all_cells(grid: Grid, first: Sequence[Cell], second: Sequence[Cell]) -> list[Cell]:
-    """Those of the first two stages, and as many as tuning will decide on."""
-    return [*first, *second, *(cell for row, before in grid.finals() if before for cell in grid.runs(row, {}))]
+def _later_cells(grid: Grid, root: Path) -> tuple[list[Cell], list[Cell]]:
+    """The cells that tuning has decided on, and in place of those that it will decide on as many others."""
+    known: list[Cell] = []
+    undecided: list[Cell] = []
+    for what in grid.tuned():
+        again = list(finalists(grid, root, what).values())
+        known += again
+        undecided += [] if again else [grid.finalist(what, number) for number in range(grid.finalists)]
+    for row, before in grid.finals():
+        if before:
+            settings = chosen(grid, root, before[0])
+            (undecided if settings is None else known).extend(grid.runs(row, settings or {}))
+    return known, undecided
 
 
 def command_line(config: str | Path, output: str | Path, changes: Sequence[str]) -> str:

@@ -57,22 +57,18 @@ def trial_settings(name: str, given: Mapping[str, Any], trials: int, seed: int) 
     return drawn[:trials]
 
 
-def best_trial(scores: Sequence[float | None]) -> int:
-    """Number of the best trial, the first of equals; bigger is better, as of every metric of top lists.
+def best_trials(scores: Sequence[float | None], count: int) -> list[int]:
+    """Numbers of the best trials, the first of equals before the others; bigger is better, as of every metric of lists.
 
     Args:
         scores: validation scores, None for a trial that failed.
+        count: how many, at most; fewer where fewer have a score.
 
-    Raises:
-        ValueError: no trial has a score.
-
-    >>> best_trial([0.1, None, 0.3, 0.3])
-    2
+    >>> best_trials([0.1, None, 0.3, 0.3], count=2)
+    [2, 3]
     """
-    scored = [(score, -number) for number, score in enumerate(scores) if score is not None]
-    if not scored:
-        raise ValueError("all trials failed")
-    return -max(scored)[1]
+    scored = sorted((-score, number) for number, score in enumerate(scores) if score is not None)
+    return [number for _, number in scored[:count]]
 
 
 def nearest(dimension: int, tuned: Sequence[int]) -> int:

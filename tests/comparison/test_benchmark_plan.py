@@ -10,7 +10,7 @@ import yaml
 
 from recbole_hetcomp.comparison.checks import check_plan
 from recbole_hetcomp.comparison.plan_file import make_plan, read_plan
-from recbole_hetcomp.comparison.trials import best_trial, nearest, trial_settings
+from recbole_hetcomp.comparison.trials import best_trials, nearest, trial_settings
 from recbole_hetcomp.files import properties_dir
 
 CONFIG = {
@@ -64,6 +64,7 @@ def test_a_plan_has_the_config_and_the_papers_split():
         ("seeds", [1, 1], "names a number twice"),
         ("workers", 0, "workers=0 is not allowed: at least 1"),
         ("tuning.search", "grid", "one of random"),
+        ("tuning.finalists", 0, "tuning.finalists=0 is not allowed: at least 1"),
         ("students.backbones.LightGCN.methods", ["HetCom"], "did you mean 'HetComp'"),
         ("students.methods.Other", {"like": "HetCom"}, "did you mean 'HetComp'"),
         ("students.methods.HetComp.space", {"K": {"choices": [50]}}, "kind 'choices' is not allowed"),
@@ -244,10 +245,10 @@ def test_trials_begin_with_the_settings_as_they_stand_and_grow_at_the_end():
         trial_settings("HetComp", {"K": {"choice": [50, 100]}}, 5, seed=0)
 
 
-def test_the_best_trial_is_the_first_of_the_best_that_ran():
-    assert best_trial([None, 0.2, 0.5, 0.5]) == 2
-    with pytest.raises(ValueError, match="all trials failed"):
-        best_trial([None])
+def test_the_best_trials_are_the_first_of_the_best_that_ran():
+    assert best_trials([None, 0.2, 0.5, 0.5], 1) == [2]
+    assert best_trials([None, 0.2, 0.5, 0.5], 9) == [2, 3, 1]
+    assert best_trials([None], 1) == best_trials([], 1) == []
 
 
 def test_a_dimension_takes_the_nearest_tuned_one():

@@ -21,7 +21,7 @@ from test_benchmark_plan import CONFIG, changed
 from recbole_hetcomp.comparison import folder as folder_module
 from recbole_hetcomp.comparison import processes
 from recbole_hetcomp.comparison.archive import pack_cells, restore_cells
-from recbole_hetcomp.comparison.collect import chosen, final_cells
+from recbole_hetcomp.comparison.collect import chosen, final_cells, finalists, trials_table
 from recbole_hetcomp.comparison.folder import CELL, ERROR, LOG, PER_USER, RESULT, CellFolder, CellSetup, only_one
 from recbole_hetcomp.comparison.grid import Contender, Grid
 from recbole_hetcomp.comparison.plan_file import make_plan
@@ -38,7 +38,7 @@ with open(folder / "count", "a") as file:
 print("a line of the log")
 if cell["method"] in %r:
     sys.exit(3)
-score = -abs(cell["settings"].get("learning_rate", 9.0) - 0.01)
+score = -abs(cell["settings"].get("learning_rate", 9.0) - (%s))
 (folder / "per_user.parquet").write_text("")
 content = {"key": folder.name, "row": {"valid_recall@50": score}, "seconds": 1.0}
 (folder / "result.json").write_text(json.dumps(content))
@@ -47,10 +47,10 @@ content = {"key": folder.name, "row": {"valid_recall@50": score}, "seconds": 1.0
 
 @pytest.fixture
 def stub(monkeypatch):
-    """``stub(*methods)``: cells do nothing, those of the methods fail."""
+    """``stub(*methods)``: cells do nothing, those of the methods fail; ``otherwise`` is the best learning rate."""
 
-    def install(*failing: str) -> None:
-        command = [sys.executable, "-S", "-c", STUB % (failing,)]
+    def install(*failing: str, otherwise: str = "0.01") -> None:
+        command = [sys.executable, "-S", "-c", STUB % (failing, otherwise)]
         monkeypatch.setattr(processes, "cell_command", lambda folder: [*command, str(folder)])
 
     return install
@@ -110,6 +110,54 @@ def test_the_final_runs_have_the_settings_that_were_best_on_validation(tmp_path,
     finals = [cell for cell in final_cells(grid, tmp_path) if cell.role == "student" and cell.backbone == "BPR"]
     assert len(finals) == 8
     assert {cell.settings["learning_rate"] for cell in finals} == {best}
+
+
+SHORT = {"trials": 6, "finalists": 2, "settings": {"epochs": 1}}
+
+
+def test_validation_decides_among_the_best_trials_that_run_as_the_final_runs_do(tmp_path, stub):
+    stub(otherwise="0.025 - 0.0015 * cell['settings'].get('epochs', 4)")  # what is best in one epoch is not in four
+    space = {"learning_rate": {"choice": [0.01, 0.015, 0.02, 0.025, 0.03]}}
+    config = changed("students.methods.HetComp.space", space)
+    grid = grid_of(students=config["students"], tuning=SHORT, baselines={"Pop": {}})
+    what = Contender("student", "HetComp", "BPR", 4)
+    assert finalists(grid, tmp_path, what) == {}
+    assert "after tuning; 0 done" in describe(grid, tmp_path)
+    Benchmark(grid, tmp_path).run()
+    rates = [trial.settings.get("learning_rate", 9.0) for trial in grid.trials(what)]
+    again = finalists(grid, tmp_path, what)
+    assert {rates[number] for number in again} == {0.02, 0.025}  # 0.025 is nearer to 0.0235, 0.02 to 0.019
+    assert all(cell.tuning and cell.settings["epochs"] == 4 and cell.seed == 1 for cell in again.values())
+    assert chosen(grid, tmp_path, what) == {"learning_rate": 0.02}
+    table = trials_table(grid, tmp_path).query("backbone == 'BPR'")
+    assert table["valid_finalist"].notna().tolist() == [number in again for number in range(6)]
+    first, second, later = stages(grid, tmp_path)
+    assert later == 2 * 2 + 10  # of both backbones, and the final runs
+    assert len(counts(tmp_path)) == len(first) + len(second) + later
+    assert set(counts(tmp_path).values()) == {1}
+    assert "0 to run" in describe(grid, tmp_path)
+    assert f"{len(counts(tmp_path))} of them done" in describe(grid, tmp_path)
+
+
+def test_a_finalist_that_fails_is_not_chosen(tmp_path, stub):
+    stub()
+    grid = grid_of(tuning=SHORT, baselines={"Pop": {}})
+    Benchmark(grid, tmp_path).run()
+    what = Contender("student", "HetComp", "BPR", 4)
+    again = finalists(grid, tmp_path, what)
+    (best,) = (number for number in again if grid.drawn(what, number) == chosen(grid, tmp_path, what))
+    folder = CellFolder(tmp_path, again.pop(best))
+    (folder.path / RESULT).unlink()
+    assert chosen(grid, tmp_path, what) is None
+    folder.fail("it broke")
+    assert chosen(grid, tmp_path, what) == grid.drawn(what, *again)
+
+
+@pytest.mark.parametrize("tuning", [{"finalists": 1}, {"settings": {}}])
+def test_no_trial_runs_again_where_that_would_change_nothing(tuning):
+    grid = grid_of(tuning={**SHORT, **tuning})
+    assert grid.finalists == 0
+    assert grid_of(tuning={**SHORT, "trials": 1}).finalists == 1
 
 
 def test_a_stopped_benchmark_goes_on(tmp_path, stub, monkeypatch):
