@@ -17,9 +17,7 @@ import yaml
 from documents import ROOT, Block, Document, blocks, document, documents
 
 PAGES = documents()
-NOTES = [
-    document(file.relative_to(ROOT).as_posix()) for file in sorted(ROOT.glob("benchmarks/comparisons/*/README.md"))
-]
+NOTES = [document(file.relative_to(ROOT).as_posix()) for file in sorted(ROOT.glob("benchmarks/**/README.md"))]
 PYTHON = list(blocks("python"))
 README_WORDS = 700
 LONGEST = 120
@@ -68,6 +66,29 @@ def test_links_lead_somewhere(page):
         elif anchor and anchor not in document(file.resolve().relative_to(ROOT).as_posix()).anchors:
             broken.append(f"{page.path}:{number}: {target} names no heading")
     assert not broken
+
+
+@cache
+def ignored() -> frozenset[str]:
+    """Files that lie here but are not kept: a clone has none of them."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--others", "--ignored", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return frozenset(listed.stdout.splitlines())
+
+
+@pytest.mark.parametrize("page", [*PAGES, *NOTES], ids=of_page)
+def test_files_that_are_named_are_kept(page):
+    """Those of links, and those of commands from the repository's root."""
+    linked = [(ROOT / page.path).parent / target.partition("#")[0] for _, target in page.links if ":" not in target]
+    named = [file.resolve().relative_to(ROOT).as_posix() for file in linked if ROOT in file.resolve().parents]
+    words = [word for block in page.blocks if block.language == "bash" for word in block.text.split()]
+    in_commands = [
+        word for word in words if re.fullmatch(r"(benchmarks|docs|properties|run|tests)/[\w./-]+\.\w+", word)
+    ]
+    assert [word for word in in_commands if not (ROOT / word).is_file()] == []
+    assert ignored().isdisjoint([*named, *in_commands])
 
 
 def test_every_page_is_reached():
