@@ -214,12 +214,19 @@ def _names(given: Any, where: str) -> tuple[str, ...]:
 
 
 def _check(plan: BenchmarkPlan) -> None:
-    for name, value in (("workers", plan.workers), ("threads", plan.threads)):
-        if value < 1:
-            raise ValueError(f"{name}={value} is not allowed: at least 1")
-    for name, value, least in (("trials", plan.tuning.trials, 0), ("finalists", plan.tuning.finalists, 1)):
-        if value < least:
-            raise ValueError(f"tuning.{name}={value} is not allowed: at least {least}")
+    for name, value, least in (
+        ("workers", plan.workers, 1),
+        ("threads", plan.threads, 1),
+        ("tuning.trials", plan.tuning.trials, 0),
+        ("tuning.finalists", plan.tuning.finalists, 1),
+        ("tuning.seed", plan.tuning.seed, 0),
+        ("teachers.seed", plan.teachers.seed, 0),
+        ("split_seed", plan.split_seed, 0),
+    ):
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            raise TypeError(f"{name}={value!r} is not allowed: a whole number is needed")
+        if value is not None and value < least:
+            raise ValueError(f"{name}={value} is not allowed: at least {least}")
     if plan.tuning.search not in SEARCHES:
         raise ValueError(f"tuning.search={plan.tuning.search!r} is not allowed: one of {', '.join(SEARCHES)}")
     for name, entry in {**plan.students.methods, **plan.baselines}.items():
