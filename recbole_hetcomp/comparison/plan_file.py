@@ -227,6 +227,10 @@ def _check(plan: BenchmarkPlan) -> None:
             raise TypeError(f"{name}={value!r} is not allowed: a whole number is needed")
         if value is not None and value < least:
             raise ValueError(f"{name}={value} is not allowed: at least {least}")
+    for name in ("dataset", "metric", "data_path", "store_dir"):
+        text = getattr(plan, name)
+        if text is not None and not isinstance(text, str):
+            raise TypeError(f"{name}={text!r} is not allowed: text is needed")
     if plan.tuning.search not in SEARCHES:
         raise ValueError(f"tuning.search={plan.tuning.search!r} is not allowed: one of {', '.join(SEARCHES)}")
     for name, entry in {**plan.students.methods, **plan.baselines}.items():

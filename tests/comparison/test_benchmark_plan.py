@@ -71,6 +71,8 @@ def test_a_plan_has_the_config_and_the_papers_split():
         ("teachers.seed", -1, "teachers.seed=-1 is not allowed: at least 0"),
         ("split_seed", "one", "split_seed='one' is not allowed: a whole number"),
         ("threads", "all", "threads='all' is not allowed: a whole number"),
+        ("metric", 5, "metric=5 is not allowed: text"),
+        ("dataset", 100, "dataset=100 is not allowed: text"),
         ("students.backbones.LightGCN.methods", ["HetCom"], "did you mean 'HetComp'"),
         ("students.methods.Other", {"like": "HetCom"}, "did you mean 'HetComp'"),
         ("students.methods.HetComp.space", {"K": {"choices": [50]}}, "kind 'choices' is not allowed"),
