@@ -15,13 +15,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from recbole_hetcomp.comparison.report.files import IDENTITY
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "comparisons"
 PICTURE = ROOT / "docs" / "images" / "accuracy-size.png"
 
 METRIC = "recall@50"
 PANELS = {"CiteULike": ("citeulike-t", "citeulike-t-first-trials"), "ml-100k": ("ml-100k", "ml-100k-6-32")}
-RUN = ["role", "method", "backbone", "dimension", "seed", "split_seed"]  # what names a run
 LOOKS = {  # drawn in this order; colours that the colour-blind tell apart (Wong, Nature Methods 8, 2011)
     "other distillation methods": {"color": "#9ec3de", "marker": "o"},
     "its teachers": {"color": "#7f7f7f", "marker": "^", "markersize": 7},
@@ -38,7 +39,7 @@ LEGEND = ("the student with HetComp", "the same student alone", "other distillat
 def kept_runs(folders: Iterable[str]) -> pd.DataFrame:
     """The runs of some folders; one that several of them have, once."""
     tables = [pd.read_csv(RESULTS / folder / "runs.csv") for folder in folders]
-    return pd.concat(tables, ignore_index=True).drop_duplicates(RUN)
+    return pd.concat(tables, ignore_index=True).drop_duplicates([*IDENTITY])
 
 
 def series_of(runs: pd.DataFrame) -> pd.Series:

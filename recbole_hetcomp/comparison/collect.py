@@ -46,8 +46,10 @@ class FinishedCell:
         return {**named, "dimension": math.nan if self.cell.dimension is None else self.cell.dimension}
 
 
-def valid_score(grid: Grid, result: dict[str, Any]) -> float:
-    """A result's validation score."""
+def valid_score(grid: Grid, result: dict[str, Any] | None) -> float:
+    """A result's validation score, NaN where there is none."""
+    if result is None:
+        return math.nan
     return float(result["row"][f"valid_{grid.plan.settings['valid_metric'].lower()}"])
 
 
@@ -201,8 +203,8 @@ def trials_table(grid: Grid, root: Path) -> pd.DataFrame:
                     "backbone": trial.backbone,
                     "dimension": math.nan if what.dimension is None else what.dimension,
                     "trial": number,
-                    "valid": math.nan if result is None else valid_score(grid, result),
-                    **({"valid_finalist": math.nan if final is None else valid_score(grid, final)} if again else {}),
+                    "valid": valid_score(grid, result),
+                    **({"valid_finalist": valid_score(grid, final)} if again else {}),
                     "seconds": math.nan if result is None else result["seconds"],
                     "changed": json.dumps(grid.drawn(what, number)),
                 }

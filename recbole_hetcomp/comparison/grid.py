@@ -211,8 +211,10 @@ class Grid:
             for method in plan.methods_of(backbone)
             if dimension in (plan.students.methods[method].dimensions or part.dimensions)
         ]
-        waits = {row: self._tuned_for(row) for row in rows if self.entry(row).tuned}
-        return [(row, [waits[row]] if waits.get(row) in tuned else []) for row in rows]
+        return [
+            (row, [before] if self.entry(row).tuned and (before := self._tuned_for(row)) in tuned else [])
+            for row in rows
+        ]
 
     def _tuned_for(self, row: Contender) -> Contender:
         if row.backbone is None or row.dimension is None:

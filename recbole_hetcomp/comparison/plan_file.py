@@ -16,6 +16,7 @@ from recbole_hetcomp.values import read_value
 
 SEARCHES = ("random",)
 _SETTINGS = "settings"  # the key under which None is a value
+_KINDS = {"int": (int, "a whole number is needed"), "str": (str, "text is needed"), "bool": (bool, "True or False")}
 
 
 def read_plan(file: str | Path, changes: Sequence[str] = ()) -> BenchmarkPlan:
@@ -109,14 +110,17 @@ def _over(base: Mapping[str, Any], more: Mapping[str, Any], of_settings: bool = 
     """
     result = dict(base)
     for key, value in more.items():
-        below = result.get(key)
-        if isinstance(below, Mapping) and isinstance(value, Mapping):
-            result[key] = _over(below, value, of_settings or key == _SETTINGS)
-        elif isinstance(below, Mapping) and value is None and not of_settings:
-            del result[key]
-        else:
-            result[key] = value
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        _put(result, key, _over(result[key], value, of_settings or key == _SETTINGS) if both else value, of_settings)
     return result
+
+
+def _put(target: dict[str, Any], key: str, value: Any, of_settings: bool) -> None:
+    """Put a value in place of what is there; None leaves a mapping out, but not among settings."""
+    if value is None and isinstance(target.get(key), Mapping) and not of_settings:
+        del target[key]
+    else:
+        target[key] = value
 
 
 def _change(given: dict[str, Any], change: str) -> None:
@@ -129,11 +133,7 @@ def _change(given: dict[str, Any], change: str) -> None:
         if not isinstance(inner, dict):
             raise ValueError(f"{change!r} is not understood: {name} holds no keys")
         given = inner
-    read = read_value(value)
-    if read is None and isinstance(given.get(last), Mapping) and _SETTINGS not in folders:
-        del given[last]
-    else:
-        given[last] = read
+    _put(given, last, read_value(value), _SETTINGS in folders)
 
 
 def _build(kind: Any, given: Any, where: str) -> Any:
@@ -149,7 +149,14 @@ def _build(kind: Any, given: Any, where: str) -> Any:
         required = entry.default is MISSING and entry.default_factory is MISSING
         if required and given.get(entry.name) is None:
             raise ValueError(f"{where + '.' if where else ''}{entry.name} is not set")
-    return kind(**{key: value for key, value in given.items() if value is not None})
+    set_ones = {key: value for key, value in given.items() if value is not None}
+    for entry in fields(kind):
+        wanted = _KINDS.get(str(entry.type).removesuffix(" | None"))
+        value = set_ones.get(entry.name)
+        if wanted and value is not None and type(value) is not wanted[0]:
+            place = f"{where}." if where else ""
+            raise TypeError(f"{place}{entry.name}={value!r} is not allowed: {wanted[1]}")
+    return kind(**set_ones)
 
 
 def _keys(kind: Any) -> list[str]:
@@ -190,8 +197,6 @@ def _entry(name: str, given: Any, where: str) -> Entry:
         None if given is None else _integers(given, f"{where}.{name}.{key}")
         for key, given in (("dimensions", made.dimensions), ("seeds", made.seeds))
     )
-    if not isinstance(made.tuned, bool):
-        raise TypeError(f"{where}.{name}.tuned={made.tuned!r} is not allowed: True or False")
     return replace(made, dimensions=dimensions, seeds=seeds)
 
 
@@ -223,14 +228,8 @@ def _check(plan: BenchmarkPlan) -> None:
         ("teachers.seed", plan.teachers.seed, 0),
         ("split_seed", plan.split_seed, 0),
     ):
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-            raise TypeError(f"{name}={value!r} is not allowed: a whole number is needed")
         if value is not None and value < least:
             raise ValueError(f"{name}={value} is not allowed: at least {least}")
-    for name in ("dataset", "metric", "data_path", "store_dir"):
-        text = getattr(plan, name)
-        if text is not None and not isinstance(text, str):
-            raise TypeError(f"{name}={text!r} is not allowed: text is needed")
     if plan.tuning.search not in SEARCHES:
         raise ValueError(f"tuning.search={plan.tuning.search!r} is not allowed: one of {', '.join(SEARCHES)}")
     for name, entry in {**plan.students.methods, **plan.baselines}.items():

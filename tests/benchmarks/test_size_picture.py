@@ -48,7 +48,7 @@ def test_picture_is_written(tmp_path):
 
 
 def test_a_run_that_two_folders_have_counts_once(size_picture, monkeypatch, tmp_path):
-    name = {"role": "student", "method": "RRD", "backbone": "BPR", "dimension": 8, "split_seed": 1}
+    name = {"role": "student", "method": "RRD", "dataset": "ml-100k", "backbone": "BPR", "dimension": 8}
     for folder, seeds in (("one", [1]), ("more", [1, 2])):
         (tmp_path / folder).mkdir()
         table = pd.DataFrame([{**name, "seed": seed, "recall@50": len(folder) + seed} for seed in seeds])
