@@ -17,6 +17,8 @@ from recbole_hetcomp.memory import block_elements, score_elements
 SERVED_LENGTH = 100  # items of a teacher's serving-time list kept at least, for metrics at other cut-offs
 EXACT_UP_TO = 50_000  # items of a catalogue whose rest is not sampled by itself
 REST_DRAWS = 8192  # draws a batch on a larger one
+FEW_DIMENSIONS = 3000  # items a dimension from which the student's own list is taught by itself
+OWN_LIST_WEIGHT = 5.0  # its weight there
 
 IMPORTED = "import:"
 """Before the name of a teacher that was imported into the store (docs/rankings.md)."""
@@ -243,6 +245,15 @@ class Loss(Settings):
         "two lists, the first K/2 and K/10.",
         above=0,
     )
+    own_list_weight: Optional[float] = setting(
+        None,
+        "Most that the student's own list counts beside pi-, times (the share of pi- that it lacks)^2 of each user; 0: "
+        f"it is not taught; None: {OWN_LIST_WEIGHT:g} from {FEW_DIMENSIONS:,} items a dimension on, else 0.",
+        at_least=0,
+    )
+    own_list_from: float = setting(0.5, "Share of the epochs before it is taught.", at_least=0, at_most=1)
+    own_list_decay: float = setting(20.0, "T of the mass exp(-r / T) of its item of rank r in pi-, in ranks.", above=0)
+    own_list_every: int = setting(5, "Epochs between makings of it.", at_least=1)
     coarse_weight: float = setting(0.01, "Weight of the coarse loss, summed over a batch's users.", at_least=0)
     fine_weight: float = setting(0.005, "Weight of the fine loss, summed over a batch's users.", at_least=0)
     base_loss_weight: float = setting(0.0, "Weight of the backbone's own loss.", at_least=0)
@@ -268,6 +279,17 @@ class Loss(Settings):
         if self.rest_sample_num is not None:
             return self.rest_sample_num
         return 0 if n_items <= EXACT_UP_TO else REST_DRAWS
+
+    def own_weight(self, n_items: int, dimension: int) -> float:
+        """Weight of the student's own list: ``own_list_weight``, or what suits the sizes.
+
+        Args:
+            n_items: I, without RecBole's padding item.
+            dimension: d; 0 where the backbone has none.
+        """
+        if self.own_list_weight is not None:
+            return self.own_list_weight
+        return OWN_LIST_WEIGHT if dimension and n_items >= FEW_DIMENSIONS * dimension else 0.0
 
 
 @settings_group

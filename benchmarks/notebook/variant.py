@@ -17,12 +17,12 @@ from torch import Tensor
 
 from recbole_hetcomp.core import PAD, fused_rest_logsumexp, plackett_luce_nll, ranks_in, taught_unobserved
 from recbole_hetcomp.core.losses import masked_logsumexp
+from recbole_hetcomp.core.own_list import listed_cross_entropy
 from recbole_hetcomp.core.rankings import lists_at, user_blocks
 from recbole_hetcomp.core.sampling import importance
 from recbole_hetcomp.declared import Settings, setting, settings_group
 from recbole_hetcomp.methods import distillation_method
 from recbole_hetcomp.methods.hetcomp import HetCompTrainer
-from recbole_hetcomp.methods.rcekd import listed_cross_entropy
 from recbole_hetcomp.teachers.fusion import ensemble_lists
 from recbole_hetcomp.teachers.knowledge import Knowledge
 from recbole_hetcomp.teachers.planned import served_length

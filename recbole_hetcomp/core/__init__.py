@@ -20,6 +20,7 @@ R_u from S draws a batch      ``draw_items``, ``shared_rest_logsumexp``         
 L_rank                        ``plackett_luce_nll``                                   losses
 L_overall                     ``coarse_loss``                                         losses
 L_fine                        ``fine_loss``                                           losses
+L_own                         ``own_list_loss``, ``disagreement``                     own_list
 the weighted sum of both      ``weighted_loss``, ``fused_listwise_loss``              losses, fused
 ============================  ======================================================  ====================
 
@@ -33,6 +34,7 @@ from recbole_hetcomp.core.discrepancy import discrepancy
 from recbole_hetcomp.core.fused import fused_listwise_loss
 from recbole_hetcomp.core.fused_rest import fused_rest_logsumexp
 from recbole_hetcomp.core.losses import coarse_loss, fine_loss, plackett_luce_nll, rest_logsumexp, weighted_loss
+from recbole_hetcomp.core.own_list import disagreement, own_list_loss
 from recbole_hetcomp.core.rankings import PAD, Ragged, lists_at, observed_ranks, ranks_in, top_k
 from recbole_hetcomp.core.sampling import (
     draw_items,
@@ -49,6 +51,7 @@ __all__ = [
     "StepReport",
     "advance",
     "coarse_loss",
+    "disagreement",
     "discrepancy",
     "draw_items",
     "fine_loss",
@@ -56,6 +59,7 @@ __all__ = [
     "fused_rest_logsumexp",
     "lists_at",
     "observed_ranks",
+    "own_list_loss",
     "plackett_luce_nll",
     "popularity_weights",
     "ranks_in",

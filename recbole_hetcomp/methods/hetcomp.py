@@ -9,7 +9,9 @@ from torch import Tensor
 
 from recbole_hetcomp.core import CurriculumState, StepReport, advance
 from recbole_hetcomp.methods.method import distillation_method
+from recbole_hetcomp.recbole_bridge.config import dimension_of
 from recbole_hetcomp.student.objective import ListwiseObjective, TaughtLists
+from recbole_hetcomp.student.own_lists import OwnLists
 from recbole_hetcomp.student.trainer import DistillingTrainer
 from recbole_hetcomp.teachers.knowledge import Knowledge
 
@@ -34,7 +36,9 @@ class HetCompTrainer(DistillingTrainer):
             self.settings.observed_knowledge,
             None if self.settings.observed_follow else self.state.v,
         )
-        self.objective = ListwiseObjective(self.lists, self.settings, data.n_items, self.generator)
+        n_items, dimension = data.n_items - 1, dimension_of(self.config, self.settings)
+        self.own = OwnLists(self.settings, self.settings.own_weight(n_items, dimension))
+        self.objective = ListwiseObjective(self.lists, self.settings, data.n_items, self.generator, self.own)
         self.lists.rebuild(self.users, self.state.v)
 
     def _enter(self, state: CurriculumState) -> None:
@@ -52,6 +56,9 @@ class HetCompTrainer(DistillingTrainer):
     def before_epoch(self, epoch: int) -> None:
         if epoch and epoch % self.settings.p == 0 and not self.ended:
             self._curriculum_step(epoch)
+        if self.own.due(epoch, self.epochs):
+            lacking = self.own.make(self.student_lists(self.own.length), self.lists.unobserved)
+            self._note(epoch, lacking=float(lacking[self.active].mean()))
 
     def _curriculum_step(self, epoch: int) -> None:
         assert self.knowledge is not None
@@ -105,8 +112,9 @@ class HetCompTrainer(DistillingTrainer):
         return f"fine {float(self.fine[self.active].float().mean()):.0%}"
 
     def method_state(self) -> dict[str, Any]:
-        return {"curriculum": self.state.state_dict()}
+        return {"curriculum": self.state.state_dict(), "own": self.own.state_dict()}
 
     def load_method_state(self, state: dict[str, Any]) -> None:
         self._enter(CurriculumState.from_state_dict(state["curriculum"]))
         self.lists.rebuild(self.users, self.state.v)
+        self.own.load_state_dict(state["own"], torch.device(self.device))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recbole_hetcomp.core.losses import masked_logsumexp
+from recbole_hetcomp.core.own_list import listed_cross_entropy
 from recbole_hetcomp.core.rankings import PAD, Ragged, ranks_in
-from recbole_hetcomp.core.sampling import gumbel, importance
+from recbole_hetcomp.core.sampling import gumbel
 from recbole_hetcomp.declared import Settings, setting, settings_group
 from recbole_hetcomp.methods.method import TRAINING, distillation_method
 from recbole_hetcomp.student.consensus_trainer import StudentGuidedTrainer
@@ -115,18 +115,6 @@ def split_cross_entropy(
     overlap = shared.sum(dim=1) / (teacher != PAD).sum(dim=1).clamp(min=1)  # [B]
     weight = torch.exp(-settings.balance * overlap)
     return (1 - weight) * high_loss + weight * low_loss
-
-
-def listed_cross_entropy(
-    scores: Tensor, rank: Tensor, listed: Tensor, member: Tensor, target_temperature: float
-) -> Tensor:
-    """Cross-entropy over the members of a set, the teacher's mass exp(-rank / T) on those that it lists, [B]."""
-    target = importance(rank, listed, target_temperature).to(scores.dtype)
-    mass = target.sum(dim=1, keepdim=True)
-    target = target / mass.clamp(min=torch.finfo(scores.dtype).tiny)
-    total = masked_logsumexp(scores, member)  # [B]
-    surprise = torch.where(listed, total[:, None] - scores, torch.zeros_like(scores))
-    return (target * surprise).sum(dim=1)
 
 
 @distillation_method(RCEKDSettings, training={**TRAINING, "K": 100})

@@ -263,11 +263,15 @@ def student_settings(config: Config, n_items: int) -> HetCompSettings:
     Raises:
         ValueError: as :func:`settings_for`.
     """
-    settings = run_settings(config)
+    grow(config, n_items, dimension_of(config, run_settings(config)))
+    return settings_for(config, n_items)
+
+
+def dimension_of(config: Config, settings: HetCompSettings) -> int:
+    """Size of the backbone's embeddings, of the largest where it has several; 0 where it has none."""
     view, known = backbone_config(config, settings).final_config_dict, model_defaults(settings.student_backbone)
     sizes = [view[key] for key in known if key == "embedding_size" or key.endswith("_embedding_size")]
-    grow(config, n_items, max((size for size in sizes if isinstance(size, int)), default=0))
-    return settings_for(config, n_items)
+    return max((size for size in sizes if isinstance(size, int)), default=0)
 
 
 def _spread_embedding_size(final: dict[str, Any], backbone: str, given: set[str]) -> None:

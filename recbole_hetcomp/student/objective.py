@@ -25,6 +25,7 @@ from recbole_hetcomp.core import (
 )
 from recbole_hetcomp.core.rankings import exclusion, user_blocks, without
 from recbole_hetcomp.settings import HetCompSettings
+from recbole_hetcomp.student.own_lists import OwnLists
 from recbole_hetcomp.teachers.knowledge import Knowledge
 
 
@@ -171,10 +172,18 @@ class ListwiseObjective:
         settings: weights and ``rest_sample_num``.
         n_items: I, with the padding item.
         generator: source of the draws of ``rest_sample_num``.
+        own: the students' own lists; None: they are not taught.
     """
 
-    def __init__(self, lists: TaughtLists, settings: HetCompSettings, n_items: int, generator: torch.Generator) -> None:
-        self.lists = lists
+    def __init__(
+        self,
+        lists: TaughtLists,
+        settings: HetCompSettings,
+        n_items: int,
+        generator: torch.Generator,
+        own: OwnLists | None = None,
+    ) -> None:
+        self.lists, self.own = lists, own
         self.how = settings.coarse_weight, settings.fine_weight
         self.fine: dict[str, Any] = {"behind_observed": settings.behind_observed, "place_decay": settings.place_decay}
         self.n_items = n_items
@@ -191,9 +200,16 @@ class ListwiseObjective:
         Returns:
             Scalar.
         """
-        batch, scorer = _Batch(users, self.lists, fine), self.scorer
+        batch, factors = _Batch(users, self.lists, fine), model.factors(users)
+        total = self._order(model, batch, factors)
+        if self.own is None or self.own.lists is None:
+            return total
+        return total + self.how[1] * self.own.loss(model, users, batch.unobserved, fine, factors)
+
+    def _order(self, model: Any, batch: _Batch, factors: tuple[Tensor, Tensor] | None) -> Tensor:
+        """The coarse and the fine loss."""
+        scorer, users, fine = self.scorer, batch.users, batch.fine
         size = batch.rest_size(self.n_items) if scorer.draws else None
-        factors = model.factors(users)
         if factors is None or (scorer.draws and not scorer.shared):
             scores, rest = scorer.without_factors(model, users, batch.taught, batch.outside, size)
             valid, n_observed = batch.taught != PAD, batch.observed.shape[1]

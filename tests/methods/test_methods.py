@@ -426,6 +426,47 @@ def test_without_observed_knowledge():
     assert float(trainer.loss(USERS).detach()) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_student_s_own_list_is_taught_as_much_as_it_lacks(backbone):
+    given = {"student_backbone": backbone, "curriculum": "none", "own_list_from": 0.0, "own_list_decay": 7.0}
+    plain = ablated(**given)
+    trainer = ablated(**given, own_list_weight=3.0)
+    trainer.lists.unobserved[USERS[0], :6] = trainer.own.lists[USERS[0]].flip(0)  # one whose list lacks nothing,
+    trainer.lists.unobserved[USERS[1], 2:4] = trainer.own.lists[USERS[1], :2]  # one who lacks some
+    trainer.lists.unobserved[USERS[2], 2:] = PAD  # and one of two items
+    trainer.own.make(trainer.own.lists, trainer.lists.unobserved)
+    plain.lists.unobserved[:] = trainer.lists.unobserved
+    expected, f = 0.0, trainer.model.all_scores(USERS).detach().double().tolist()
+    for user, row in zip(USERS.tolist(), f):
+        taught, own = listed(trainer.lists.unobserved[user]), listed(trainer.own.lists[user])
+        assert own == sorted({*range(1, len(row))}.difference(seen(trainer, user)), key=lambda i: (-row[i], i))[:6]
+        lacking = len(set(taught[:6]) - set(own)) / len(taught[:6])
+        entropy = baseline_oracles.cross_entropy(row, own, taught, T=7.0, tau=1.0)
+        expected += 0.005 * 3.0 * lacking**2 * 0.5 * (6 + 1) * entropy
+    assert expected > 0
+    found = float((trainer.loss(USERS) - plain.loss(USERS)).detach())
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_an_own_list_is_taught_late_and_made_anew():
+    trainer = ablated(curriculum="none", own_list_weight=3.0, epochs=20, own_list_every=4)
+    assert trainer.own.lists is None
+    made = []
+    for epoch in range(20):
+        trainer.before_epoch(epoch)
+        made.append(trainer.own.lists)
+        trainer.model.backbone.item_embedding.weight.data.neg_()  # what it would list now is another list
+    assert made[9] is None
+    assert [epoch for epoch in range(10, 20) if made[epoch] is not made[epoch - 1]] == [10, 12, 16]
+    assert [line["epoch"] for line in trainer.history if "lacking" in line] == [10, 12, 16]
+
+
+def test_users_in_the_coarse_stage_are_not_taught_their_own_lists():
+    trainer = ablated(adkt="coarse", curriculum="none", own_list_weight=3.0, own_list_from=0.0)
+    assert trainer.own.lists is not None
+    assert float(trainer.loss(USERS).detach()) == float(ablated(adkt="coarse", curriculum="none").loss(USERS).detach())
+
+
 @pytest.mark.parametrize("draws", [0, 1600])
 def test_joint_knowledge_is_one_list(draws):
     separate = ablated(curriculum="none")

@@ -16,7 +16,7 @@ from recbole_hetcomp.core import PAD
 from recbole_hetcomp.core.rankings import BLOCK_ELEMENTS
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.recbole_bridge.scoring import all_item_scores, pair_scores
-from recbole_hetcomp.settings import EXACT_UP_TO, REST_DRAWS, Consensus
+from recbole_hetcomp.settings import EXACT_UP_TO, OWN_LIST_WEIGHT, REST_DRAWS, Consensus
 from recbole_hetcomp.student import model as base
 from recbole_hetcomp.student.model import DistilledStudent
 from recbole_hetcomp.student.objective import ListwiseObjective, TaughtLists
@@ -164,6 +164,16 @@ def test_draws_by_the_catalogues_size() -> None:
     assert settings.draws(1682) == 0
     assert (settings.draws(EXACT_UP_TO), settings.draws(EXACT_UP_TO + 1)) == (0, REST_DRAWS)
     assert TaughtStudent(rest_sample_num=7).settings.draws(1682) == 7
+
+
+def test_own_lists_are_taught_by_themselves_where_dimensions_are_few() -> None:
+    settings = TaughtStudent().settings
+    assert settings.own_list_weight is None
+    assert [settings.own_weight(items, 8) for items in (23_999, 24_000)] == [0.0, OWN_LIST_WEIGHT]
+    assert settings.own_weight(24_000, 0) == 0.0
+    assert TaughtStudent(own_list_weight=7).settings.own_weight(1682, 8) == 7
+    assert TaughtStudent(preset="paper", own_list_weight=None).settings.own_weight(24_000, 8) == OWN_LIST_WEIGHT
+    assert TaughtStudent(preset="paper").settings.own_weight(24_000, 8) == 0.0
 
 
 def test_lists_padded_from_the_start_teach_nothing() -> None:

@@ -132,8 +132,9 @@ def interrupted(monkeypatch, tiny_run, folder: Path, after: int, **settings: Any
         {"base_loss_weight": 0.5},
         {"base_loss_weight": 0.5, "student_backbone": "MultiVAE", "total_anneal_steps": 20, "train_batch_size": 256},
         {"student_backbone": "LightGCN", "user_sampling": "interaction", "rest_sample_num": 30},
+        {"curriculum": "none", "own_list_weight": 5.0, "own_list_from": 0.25, "own_list_every": 2},
     ],
-    ids=["base-loss", "autoencoder", "graph-sampled-rest"],
+    ids=["base-loss", "autoencoder", "graph-sampled-rest", "own-list"],
 )
 def test_every_kind_of_run_resumes_to_the_bit(monkeypatch, tiny_run, finished_run, tmp_path, settings):
     common = {"compare_no_kd": False, "train_batch_size": 16384, "user_batch_size": 256}

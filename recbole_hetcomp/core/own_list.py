@@ -1,0 +1,74 @@
+"""A student's own top list, taught: which of its items the teachers list, and how they rank them.
+
+Source: the items that the student ranks high, from RCE-KD (arXiv 2509.20989); method section 5.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from recbole_hetcomp.core.losses import masked_logsumexp
+from recbole_hetcomp.core.rankings import PAD, ranks_in
+from recbole_hetcomp.core.sampling import importance
+
+
+def listed_cross_entropy(scores: Tensor, rank: Tensor, listed: Tensor, member: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy over the members of a set, the teacher's mass exp(-rank / T) on those that it lists.
+
+    Args:
+        scores: the student's, shape [B, L].
+        rank: the teacher's, 0 for the best, shape [B, L].
+        listed: whether the teacher lists the item, bool, shape [B, L].
+        member: whether it is in the set, likewise; a listed item is.
+        temperature: T, in ranks.
+
+    Returns:
+        Nats per user, shape [B]; 0 where the teacher lists none.
+    """
+    target = importance(rank, listed, temperature).to(scores.dtype)
+    mass = target.sum(dim=1, keepdim=True)
+    target = target / mass.clamp(min=torch.finfo(scores.dtype).tiny)
+    total = masked_logsumexp(scores, member)  # [B]
+    surprise = torch.where(listed, total[:, None] - scores, torch.zeros_like(scores))
+    return (target * surprise).sum(dim=1)
+
+
+def own_list_loss(scores: Tensor, own: Tensor, taught: Tensor, temperature: float) -> Tensor:
+    r"""Cross-entropy over a student's own list o, the mass of the consensus on those of its items that it lists.
+
+    .. math:: L_{own}(u) = -\sum_{i \in o_u} t_i \log \frac{e^{f(u, i)}}{\sum_{j \in o_u} e^{f(u, j)}}, \quad
+              t_i \propto e^{-r_i / T} [i \in \pi^-_u]
+
+    Args:
+        scores: student scores of the own list, anything at padded places, shape [B, N].
+        own: o_u, item ids, ``PAD`` behind the last, integer, shape [B, N].
+        taught: pi-_u, best first, likewise, shape [B, K].
+        temperature: T, in ranks.
+
+    Returns:
+        Loss per user in nats, shape [B]; 0 where no item is in both. The caller reduces.
+
+    >>> own_list_loss(torch.zeros(1, 2), torch.tensor([[5, 6]]), torch.tensor([[6, 7]]), 30.0)   # log 2
+    tensor([0.6931])
+    """
+    rank = ranks_in(taught.long(), own.long(), absent=PAD)
+    return listed_cross_entropy(scores, rank, rank != PAD, own != PAD, temperature)
+
+
+def disagreement(own: Tensor, taught: Tensor) -> Tensor:
+    """Share of the taught items that a student's own list lacks.
+
+    Args:
+        own: the student's list, ``PAD`` behind the last, integer, shape [B, N].
+        taught: the first N items of pi-_u, likewise.
+
+    Returns:
+        0 to 1, 0 where nothing is taught, float32 [B].
+
+    >>> disagreement(torch.tensor([[5, 6]]), torch.tensor([[6, 7]]))
+    tensor([0.5000])
+    """
+    known = taught != PAD
+    lacking = (ranks_in(own.long(), taught.long(), absent=PAD) == PAD) & known
+    return lacking.sum(dim=1) / known.sum(dim=1).clamp(min=1)

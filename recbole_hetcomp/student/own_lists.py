@@ -1,0 +1,81 @@
+"""The students' own top lists, made anew every few epochs, and what each user's counts (method.md §5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recbole_hetcomp.core import disagreement, own_list_loss
+from recbole_hetcomp.core.rankings import user_blocks
+from recbole_hetcomp.settings import HetCompSettings
+
+
+class OwnLists:
+    """Each user's own list, as long as the taught part of π⁻, and its weight: the more, the more of π⁻ it lacks.
+
+    Args:
+        settings: ``own_list_from``, ``own_list_every``, ``own_list_decay`` and ``K``.
+        most: weight of a user whose list holds nothing of π⁻.
+
+    Attributes:
+        lists: int32 [U, K/2]; None before they are made.
+        weight: float32 [U].
+    """
+
+    def __init__(self, settings: HetCompSettings, most: float) -> None:
+        self.settings, self.most = settings, most
+        self.length = max(1, settings.K // 2)
+        self.lists: Tensor | None = None
+        self.weight: Tensor | None = None
+
+    def due(self, epoch: int, epochs: int) -> bool:
+        """Whether they are to be made before an epoch, from 0, of so many at most."""
+        if not self.most or epoch < self.settings.own_list_from * epochs:
+            return False
+        return self.lists is None or epoch % self.settings.own_list_every == 0
+
+    def make(self, lists: Tensor, unobserved: Tensor) -> Tensor:
+        """Take new lists.
+
+        Args:
+            lists: of the students, int32 [U, K/2].
+            unobserved: π⁻, int32 [U, K].
+
+        Returns:
+            The share of the first K/2 of π⁻ that each lacks, float32 [U].
+        """
+        taught = unobserved[:, : self.length]
+        blocks = user_blocks(len(lists), self.length, self.settings.block_elements)
+        lacking = torch.cat([disagreement(lists[rows], taught[rows]) for rows in blocks])
+        places = 0.5 * (self.length + max(1, self.settings.K // 10))  # what all places of π⁻ count together
+        self.lists, self.weight = lists, self.most * places * lacking**2
+        return lacking
+
+    def loss(
+        self, model: Any, users: Tensor, unobserved: Tensor, fine: Tensor, factors: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
+        """Weighted loss of the users in the fine stage, summed over them; 0 before there are lists.
+
+        Args:
+            model: a :class:`~recbole_hetcomp.student.model.DistilledStudent`.
+            users: int64 [B].
+            unobserved: their π⁻, int64 [B, K].
+            fine: True for users in the fine stage, bool [B].
+            factors: what the student's ``factors`` gave for them, where it was asked already.
+        """
+        if self.lists is None or self.weight is None:
+            return torch.zeros((), device=users.device)
+        own = self.lists[users].long()
+        scores, _ = model.scores_of(users, own.clamp(min=0), factors=factors)
+        lost = own_list_loss(scores, own, unobserved, self.settings.own_list_decay)
+        return (self.weight[users] * fine * lost).sum()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"lists": self.lists, "weight": self.weight}
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on from it."""
+        self.lists, self.weight = (None if one is None else one.to(device) for one in (state["lists"], state["weight"]))
