@@ -18,7 +18,7 @@ SERVED_LENGTH = 100  # items of a teacher's serving-time list kept at least, for
 EXACT_UP_TO = 50_000  # items of a catalogue whose rest is not sampled by itself
 REST_DRAWS = 8192  # draws a batch on a larger one
 FEW_DIMENSIONS = 3000  # items a dimension from which the student's own list is taught by itself
-OWN_LIST_WEIGHT = 5.0  # its weight there
+OWN_LIST_WEIGHT = 10.0  # its weight there
 
 IMPORTED = "import:"
 """Before the name of a teacher that was imported into the store (docs/rankings.md)."""
