@@ -48,6 +48,7 @@ TRAJECTORIES: Mapping[str, Mapping[str, Any]] = {
     "four snapshots of each teacher as members": {"members": 4},
 }  # fmt: skip
 DECAY = {"place_weights": "decay"}
+ALWAYS = {"own_list_from": 0.0, "own_list_every": 1, "own_power": 0.0}  # the own list as RCE-KD teaches it
 LESSON: Mapping[str, Mapping[str, Any]] = {
     "all places count the same": {"place_weights": "even"},
     "places count 1 / log2(k + 2)": {"place_weights": "discount"},
@@ -58,8 +59,8 @@ LESSON: Mapping[str, Mapping[str, Any]] = {
     "K/20 as a third list": {"place_weights": "three_lists"},
     "soft targets beside (weight .01)": {"soft_weight": 0.01},
     "soft targets beside (weight .1)": {"soft_weight": 0.1},
-    "RCE-KD's own-list term (weight .05)": {"own_weight": 0.05},
-    "RCE-KD's own-list term (weight .3)": {"own_weight": 0.3},
+    "RCE-KD's own-list term (weight .05)": {**ALWAYS, "own_list_weight": 0.05},
+    "RCE-KD's own-list term (weight .3)": {**ALWAYS, "own_list_weight": 0.3},
     "longer lists where teachers agree": {"agreement": "longer"},
     "shorter lists where teachers agree": {"agreement": "shorter"},
     "lists of 100": {"K": 100},
@@ -81,7 +82,29 @@ REST: Mapping[str, Mapping[str, Any]] = {  # beside the defaults
     "observed items count 2.0": {**DECAY, "observed_weight": 2.0},
     "BPR's loss beside the defaults (weight .1)": {**DECAY, "base_loss_weight": 0.1, "train_batch_size": 2048},
 }
-IDEAS: Mapping[str, Mapping[str, Any]] = {BASE: {}, **TRAJECTORIES, **LESSON, **REST}
+STEADY = {**DECAY, **ALWAYS, "own_list_every": 5}
+OWN: Mapping[str, Mapping[str, Any]] = {  # the student's own list, beside the defaults without it
+    "no own list": {**DECAY, "own_list_weight": 0.0},
+    "soft targets alone": {**DECAY, "own_list_weight": 0.0, "order_weight": 0.0, "soft_weight": 1.0},
+    "own list, weight 1, made every epoch": {**DECAY, **ALWAYS, "own_list_weight": 1.0},
+    "own list, weight .3": {**STEADY, "own_list_weight": 0.3},
+    "own list, weight 1": {**STEADY, "own_list_weight": 1.0},
+    "own list, weight 3": {**STEADY, "own_list_weight": 3.0},
+    "own list, weight 3, in place of the order": {**STEADY, "own_list_weight": 3.0, "order_weight": 0.0},
+    "own list, weight 1, T 30": {**STEADY, "own_list_weight": 1.0, "own_list_decay": 30.0},
+    "own list of 200, weight 1, T 30": {**STEADY, "own_list_weight": 1.0, "own_list_decay": 30.0, "own_length": 200},
+    "own list, weight 1, made every 10 epochs": {**STEADY, "own_list_weight": 1.0, "own_list_every": 10},
+    "own list, weight 1, from .3 on": {**STEADY, "own_list_weight": 1.0, "own_list_from": 0.3},
+    "own list, weight 1, from .5 on": {**STEADY, "own_list_weight": 1.0, "own_list_from": 0.5},
+    "own list, weight 5 by what it lacks": {**DECAY, "own_list_weight": 5.0, "own_list_from": 0.0},
+    "own list, weight 10 by what it lacks": {**DECAY, "own_list_weight": 10.0, "own_list_from": 0.0},
+    "own list, weight 5 by what it lacks, from .3 on": {**DECAY, "own_list_weight": 5.0, "own_list_from": 0.3},
+    "own list, weight 5 by what it lacks, from .5 on": {**DECAY, "own_list_weight": 5.0},
+    "own list, weight 10 by what it lacks, from .3 on": {**DECAY, "own_list_weight": 10.0, "own_list_from": 0.3},
+    "own list, weight 10 by what it lacks, from .5 on": {**DECAY, "own_list_weight": 10.0},
+    "own list, weight 20 by what it lacks, from .5 on": {**DECAY, "own_list_weight": 20.0},
+}
+IDEAS: Mapping[str, Mapping[str, Any]] = {BASE: {}, **TRAJECTORIES, **LESSON, **REST, **OWN}
 COMPARED = "places count exp(-k / 30)"  # drawn beside the uses of trajectories
 METRICS = ("recall@50", "ndcg@50", "recall@10", "ndcg@10")
 

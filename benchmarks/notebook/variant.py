@@ -9,7 +9,7 @@ it.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Optional
 
 import attrs
 import torch
@@ -17,12 +17,12 @@ from torch import Tensor
 
 from recbole_hetcomp.core import PAD, fused_rest_logsumexp, plackett_luce_nll, ranks_in, taught_unobserved
 from recbole_hetcomp.core.losses import masked_logsumexp
-from recbole_hetcomp.core.own_list import listed_cross_entropy
 from recbole_hetcomp.core.rankings import lists_at, user_blocks
 from recbole_hetcomp.core.sampling import importance
 from recbole_hetcomp.declared import Settings, setting, settings_group
 from recbole_hetcomp.methods import distillation_method
 from recbole_hetcomp.methods.hetcomp import HetCompTrainer
+from recbole_hetcomp.student.own_lists import OwnLists
 from recbole_hetcomp.teachers.fusion import ensemble_lists
 from recbole_hetcomp.teachers.knowledge import Knowledge
 from recbole_hetcomp.teachers.planned import served_length
@@ -43,7 +43,9 @@ class VariantSettings(Settings):
     observed_weight: float = setting(1.0, "Weight of pi+ beside pi-.", at_least=0)
     soft_weight: float = setting(0.0, "Weight of soft targets beside the order.", at_least=0)
     soft_temperature: float = setting(20.0, "T of the soft targets exp(-k / T), in ranks.", above=0)
-    own_weight: float = setting(0.0, "Weight of RCE-KD's term over the student's own top list.", at_least=0)
+    order_weight: float = setting(1.0, "Weight of pi-'s order.", at_least=0)
+    own_power: float = setting(2.0, "Power of the share that the student's own list lacks.", at_least=0)
+    own_length: Optional[int] = setting(None, "Length of the student's own list; None: K/2.", at_least=1)
     agreement: str = setting(
         "none", "Longer or shorter lists for users whose teachers agree.", one_of=("none", "longer", "shorter")
     )
@@ -106,6 +108,9 @@ class VariantObjective:
         """Weighted loss, summed over users; whoever is not in the fine stage is treated as if."""
         lists = self.trainer.lists
         total = self._lesson(model, users, lists, self.trainer.place_factor)
+        if self.trainer.own.lists is not None:
+            unobserved = lists.unobserved[users].long()
+            total = total + self.trainer.own.loss(model, users, unobserved, torch.ones_like(fine))
         if self.own.earlier_weight:
             total = total + self.own.earlier_weight * self._lesson(model, users, self.trainer.earlier, None)
         return self.settings.fine_weight * total
@@ -113,7 +118,6 @@ class VariantObjective:
     def _lesson(self, model: Any, users: Tensor, lists: Any, factor: Tensor | None) -> Tensor:
         observed, unobserved = lists.observed[users].long(), lists.unobserved[users].long()
         history = lists.history.padded(users)
-        own = self.trainer.top[users].long() if self.own.own_weight else unobserved[:, :0]
         taught = torch.cat((observed, unobserved), dim=1)
         scores, rest = self._scored(model, users, taught, history)
         n_observed, half = observed.shape[1], unobserved.shape[1] // 2
@@ -122,7 +126,8 @@ class VariantObjective:
         behind = torch.logaddexp(masked_logsumexp(listed[:, half:], valid[:, half:]), rest)
         loss = self.own.observed_weight * plackett_luce_nll(scores[:, :n_observed], behind, observed != PAD).sum()
         weight = self.weights if factor is None else self.weights * factor[users]
-        loss = loss + plackett_luce_nll(listed, rest, valid, weight).sum()
+        if self.own.order_weight:
+            loss = loss + self.own.order_weight * plackett_luce_nll(listed, rest, valid, weight).sum()
         if self.own.soft_weight:
             rank = torch.arange(unobserved.shape[1], device=users.device).expand(unobserved.shape)
             target = importance(rank, valid, self.own.soft_temperature).float()
@@ -130,8 +135,6 @@ class VariantObjective:
             total = torch.logaddexp(masked_logsumexp(listed, valid), rest)
             cross = (target * (total[:, None] - listed)).masked_fill(~valid, 0.0).sum()
             loss = loss + self.own.soft_weight * self.weights.sum() * cross
-        if self.own.own_weight:
-            loss = loss + self.own.own_weight * self.weights.sum() * self._own(model, users, unobserved, own)
         return loss
 
     def _scored(self, model: Any, users: Tensor, taught: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,11 +150,18 @@ class VariantObjective:
         rest = fused_rest_logsumexp(q * user_factors, item_factors, outside, first_item=1, sample=sample) / q
         return scores, rest + self.own.rest_shift
 
-    def _own(self, model: Any, users: Tensor, unobserved: Tensor, own: Tensor) -> Tensor:
-        """RCE-KD's cross-entropy over the student's own top list, the teachers' mass on those items that they list."""
-        scores, _ = model.scores_of(users, own.clamp(min=0))
-        rank = ranks_in(unobserved, own, absent=PAD)
-        return listed_cross_entropy(scores, rank, rank != PAD, own != PAD, 20.0).sum()
+
+class TriedOwnLists(OwnLists):
+    """Own lists of another length, that count by another power of what they lack."""
+
+    def __init__(self, settings: Any, most: float, tried: VariantSettings) -> None:
+        super().__init__(settings, most)
+        self.length, self.power = tried.own_length or self.length, tried.own_power
+
+    def make(self, lists: Tensor, unobserved: Tensor) -> Tensor:  # noqa: D102 (as OwnLists)
+        lacking = super().make(lists, unobserved)
+        self.weight = self.most * self.places * lacking**self.power
+        return lacking
 
 
 @distillation_method(VariantSettings)
@@ -170,6 +180,7 @@ class VariantTrainer(HetCompTrainer):
                 knowledge, self.settings.block_elements, torch.device(self.device), self.settings.observed_knowledge
             )
             self.earlier.rebuild(self.users, (self.state.v - 1).clamp(min=0))
+        self.own = TriedOwnLists(self.settings, self.own.most, self.method)
         self.objective = VariantObjective(self)  # type: ignore[assignment]
 
     def before_epoch(self, epoch: int) -> None:  # noqa: D102 (as HetComp)
@@ -179,8 +190,6 @@ class VariantTrainer(HetCompTrainer):
             until = self.method.drawn_until * self.config["epochs"]
             back = late.to(self.state.v.device) if epoch < until else 0
             self.lists.rebuild(self.users, (self.state.v - back).clamp(min=0))
-        if self.method.own_weight:
-            self.top = self.student_lists(100)
 
     def _place_factor(self, knowledge: Any) -> Tensor | None:
         """What each user's places count more or less, float [U, K]."""

@@ -27,6 +27,7 @@ class OwnLists:
     def __init__(self, settings: HetCompSettings, most: float) -> None:
         self.settings, self.most = settings, most
         self.length = max(1, settings.K // 2)
+        self.places = 0.5 * (self.length + max(1, settings.K // 10))  # what all places of π⁻ count together
         self.lists: Tensor | None = None
         self.weight: Tensor | None = None
 
@@ -49,8 +50,7 @@ class OwnLists:
         taught = unobserved[:, : self.length]
         blocks = user_blocks(len(lists), self.length, self.settings.block_elements)
         lacking = torch.cat([disagreement(lists[rows], taught[rows]) for rows in blocks])
-        places = 0.5 * (self.length + max(1, self.settings.K // 10))  # what all places of π⁻ count together
-        self.lists, self.weight = lists, self.most * places * lacking**2
+        self.lists, self.weight = lists, self.most * self.places * lacking**2
         return lacking
 
     def loss(

@@ -47,6 +47,7 @@ def test_each_idea_of_trajectories_runs_and_is_drawn(tmp_path):
         "HetComp", "steady items count more (T 5)", "the snapshot before beside it (weight 1)",
         "lists drawn from two snapshots", "two snapshots of each teacher as members", "places count exp(-k / 20)",
         "longer lists where teachers agree", "RCE-KD's own-list term (weight .3)", "soft targets beside (weight .1)",
+        "own list, weight 10 by what it lacks, from .5 on",
         "the rest's mass with q 2.0", "the rest's log mass -1.0", "observed items count 2.0",
     ]  # fmt: skip
     words = ["--dimension", "4", "--seeds", "1", "--picture", "picture.png", "--ideas", *names]
