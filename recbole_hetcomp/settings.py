@@ -15,7 +15,7 @@ from recbole_hetcomp.declared import Settings, setting, settings_group
 from recbole_hetcomp.memory import block_elements, score_elements
 
 SERVED_LENGTH = 100  # items of a teacher's serving-time list kept at least, for metrics at other cut-offs
-EXACT_UP_TO = 50_000  # items of a catalogue whose rest is not sampled by itself
+EXACT_UP_TO = 50_000  # items of a catalogue that is scored whole in training by itself
 REST_DRAWS = 8192  # draws a batch on a larger one
 FEW_DIMENSIONS = 3000  # items a dimension from which the student's own list is taught by itself
 OWN_LIST_WEIGHT = 10.0  # its weight there
@@ -248,7 +248,8 @@ class Loss(Settings):
     own_list_weight: Optional[float] = setting(
         None,
         "Most that the student's own list counts beside pi-, times (the share of pi- that it lacks)^2 of each user; 0: "
-        f"it is not taught; None: {OWN_LIST_WEIGHT:g} from {FEW_DIMENSIONS:,} items a dimension on, else 0.",
+        f"it is not taught; None: {OWN_LIST_WEIGHT:g} from {FEW_DIMENSIONS:,} items a dimension on, but not above "
+        f"{EXACT_UP_TO:,} items, else 0.",
         at_least=0,
     )
     own_list_from: float = setting(0.5, "Share of the epochs before it is taught.", at_least=0, at_most=1)
@@ -289,7 +290,8 @@ class Loss(Settings):
         """
         if self.own_list_weight is not None:
             return self.own_list_weight
-        return OWN_LIST_WEIGHT if dimension and n_items >= FEW_DIMENSIONS * dimension else 0.0
+        few = dimension and FEW_DIMENSIONS * dimension <= n_items <= EXACT_UP_TO
+        return OWN_LIST_WEIGHT if few else 0.0
 
 
 @settings_group
