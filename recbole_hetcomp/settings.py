@@ -17,7 +17,7 @@ from recbole_hetcomp.memory import block_elements, score_elements
 SERVED_LENGTH = 100  # items of a teacher's serving-time list kept at least, for metrics at other cut-offs
 EXACT_UP_TO = 50_000  # items of a catalogue that is scored whole in training by itself
 REST_DRAWS = 8192  # draws a batch on a larger one
-FEW_DIMENSIONS = 3000  # items a dimension from which the student's own list is taught by itself
+FEW_DIMENSIONS = 2750  # items a dimension from which the student's own list is taught by itself
 OWN_LIST_WEIGHT = 10.0  # its weight there
 
 IMPORTED = "import:"

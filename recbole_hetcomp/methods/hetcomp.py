@@ -38,6 +38,11 @@ class HetCompTrainer(DistillingTrainer):
         )
         n_items, dimension = data.n_items - 1, dimension_of(self.config, self.settings)
         self.own = OwnLists(self.settings, self.settings.own_weight(n_items, dimension))
+        if self.own.most:
+            self.logger.info(
+                f"{n_items} items for {dimension} dimensions: the student is taught its own list (weight "
+                f"{self.own.most:g}) from {self.settings.own_list_from:.0%} of its epochs on"
+            )
         self.objective = ListwiseObjective(self.lists, self.settings, data.n_items, self.generator, self.own)
         self.lists.rebuild(self.users, self.state.v)
 
