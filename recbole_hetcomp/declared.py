@@ -158,7 +158,7 @@ class Settings:
 def default(group: type[Settings], name: str) -> Any:
     """The default of one setting.
 
-    >>> from recbole_hetcomp.settings import Consensus
+    >>> from recbole_hetcomp.lesson_settings import Consensus
     >>> default(Consensus, "T_r")
     30.0
     """

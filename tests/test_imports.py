@@ -24,6 +24,7 @@ LAYERS = (
     "ray_api",
     "threads",
     "declared",
+    "lesson_settings",
     "memory",
     "settings",
     "files",

@@ -15,7 +15,7 @@ from inputs import Inputs, chosen_users
 from torch import Tensor
 
 from recbole_hetcomp.core import ranks_in, taught_unobserved
-from recbole_hetcomp.settings import Consensus
+from recbole_hetcomp.lesson_settings import Consensus
 
 
 def parts(inputs: Inputs, repeats: int, generator: torch.Generator) -> dict[str, Part]:

@@ -13,7 +13,7 @@ from inputs import Inputs
 from torch import Tensor
 
 from recbole_hetcomp.core import CurriculumState, advance, discrepancy, lists_at
-from recbole_hetcomp.settings import Curriculum
+from recbole_hetcomp.lesson_settings import Curriculum
 
 
 def parts(inputs: Inputs, repeats: int, generator: torch.Generator) -> dict[str, Part]:

@@ -42,7 +42,7 @@ from recbole_hetcomp.core.rankings import (
     take_padded,
     user_blocks,
 )
-from recbole_hetcomp.settings import Consensus
+from recbole_hetcomp.lesson_settings import Consensus
 
 _TERM_BITS = 44  # a term is at most 2, so 2^17 teachers fit into an int64
 _COMPARED_BITS = 32

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from recbole_hetcomp.core.discrepancy import discrepancy_to
 from recbole_hetcomp.core.rankings import BLOCK_ELEMENTS, SortedLists, lists_at, user_blocks
-from recbole_hetcomp.settings import Curriculum
+from recbole_hetcomp.lesson_settings import Curriculum
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recbole_hetcomp.core.rankings import PAD, SortedLists
 from recbole_hetcomp.declared import allowed, default
-from recbole_hetcomp.settings import Curriculum, Ranks
+from recbole_hetcomp.lesson_settings import Curriculum, Ranks
 
 T_R = default(Ranks, "T_r")
 GAINS = allowed(Curriculum, "discrepancy_gain")

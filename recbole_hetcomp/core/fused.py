@@ -22,7 +22,7 @@ from recbole_hetcomp.core.fused_rest import rest_of
 from recbole_hetcomp.core.losses import weighted_loss
 from recbole_hetcomp.core.rankings import PAD, user_blocks
 from recbole_hetcomp.declared import default
-from recbole_hetcomp.settings import Loss
+from recbole_hetcomp.lesson_settings import Loss
 
 
 def fused_listwise_loss(

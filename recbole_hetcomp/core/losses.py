@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import logsigmoid
 
 from recbole_hetcomp.declared import default
-from recbole_hetcomp.settings import Loss
+from recbole_hetcomp.lesson_settings import Loss
 
 
 def rest_logsumexp(scores: Tensor, excluded: Tensor) -> Tensor:

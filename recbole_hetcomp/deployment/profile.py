@@ -14,10 +14,10 @@ import torch
 from recbole_hetcomp.deployment import BATCH, REPEATS, THREADS, USERS, K
 from recbole_hetcomp.deployment.saved import SavedStudent, config_on
 from recbole_hetcomp.files import finite, versions, write_csv, write_json
+from recbole_hetcomp.lesson_settings import Consensus
 from recbole_hetcomp.recbole_bridge.config import memory_for_scores
 from recbole_hetcomp.serving.costs import Serve, Speed, served_by, speeds, stored_bytes
 from recbole_hetcomp.serving.live import LiveTeacher, live_teacher, served_by_all
-from recbole_hetcomp.settings import Consensus
 from recbole_hetcomp.teachers.found import FoundTeachers, find_teachers
 from recbole_hetcomp.teachers.planned import planned_teachers
 from recbole_hetcomp.teachers.recbole_teacher import stored_numbers

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from recbole_hetcomp.core import PAD, discrepancy, ranks_in
 from recbole_hetcomp.declared import default
-from recbole_hetcomp.settings import Curriculum
+from recbole_hetcomp.lesson_settings import Curriculum
 
 _K_D, _T_R = default(Curriculum, "K_D"), default(Curriculum, "T_r")
 

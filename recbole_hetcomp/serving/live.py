@@ -13,10 +13,10 @@ from recbole.utils import ModelType
 from torch import Tensor
 
 from recbole_hetcomp.core import Ragged, taught_unobserved
+from recbole_hetcomp.lesson_settings import Consensus
 from recbole_hetcomp.recbole_bridge.config import memory_for_scores
 from recbole_hetcomp.recbole_bridge.own_data import made_model
 from recbole_hetcomp.serving.costs import Serve, served_by, stored_bytes
-from recbole_hetcomp.settings import Consensus
 from recbole_hetcomp.teachers.planned import PlannedTeacher
 from recbole_hetcomp.teachers.recbole_teacher import stored_numbers
 from recbole_hetcomp.trajectories import Trajectory

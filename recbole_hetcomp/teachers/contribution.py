@@ -20,9 +20,10 @@ from torch import Tensor
 
 from recbole_hetcomp.core import PAD
 from recbole_hetcomp.data.interactions import Interactions
+from recbole_hetcomp.lesson_settings import Consensus
 from recbole_hetcomp.metrics.likeness import likeness
 from recbole_hetcomp.metrics.per_user import KeepingEvaluator, is_per_user, per_user_values
-from recbole_hetcomp.settings import Consensus, HetCompSettings
+from recbole_hetcomp.settings import HetCompSettings
 from recbole_hetcomp.teachers.fusion import ensemble_lists, fuse_of
 from recbole_hetcomp.teachers.imported_ranking import ListsTrainer
 from recbole_hetcomp.trajectories import Trajectory

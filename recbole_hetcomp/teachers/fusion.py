@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recbole_hetcomp.core import PAD, taught_unobserved
 from recbole_hetcomp.data.interactions import Interactions
-from recbole_hetcomp.settings import Consensus
+from recbole_hetcomp.lesson_settings import Consensus
 from recbole_hetcomp.teachers.learned_fusion import LearnedFusion
 from recbole_hetcomp.trajectories import MappedTensors, Trajectory
 

@@ -17,8 +17,9 @@ from torch import Tensor
 from recbole_hetcomp.core import taught_unobserved
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.files import free_bytes
+from recbole_hetcomp.lesson_settings import Consensus
 from recbole_hetcomp.recbole_bridge.identity import run_key
-from recbole_hetcomp.settings import Consensus, HetCompSettings
+from recbole_hetcomp.settings import HetCompSettings
 from recbole_hetcomp.teachers.contribution import Panel
 from recbole_hetcomp.teachers.estimate import plan_in_words
 from recbole_hetcomp.teachers.fitting import fit_weights

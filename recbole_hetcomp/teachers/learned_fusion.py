@@ -24,8 +24,8 @@ from recbole_hetcomp.core import PAD, taught_unobserved
 from recbole_hetcomp.core.rankings import BLOCK_ELEMENTS, lists_at, ranks_in, user_blocks
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.extras import require
+from recbole_hetcomp.lesson_settings import Consensus
 from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
-from recbole_hetcomp.settings import Consensus
 
 FOLDS = 5
 FEWEST = 50

@@ -18,7 +18,7 @@ from recbole_hetcomp.core.consensus import (
     taught_unobserved,
 )
 from recbole_hetcomp.core.rankings import PAD, Ragged
-from recbole_hetcomp.settings import Consensus
+from recbole_hetcomp.lesson_settings import Consensus
 
 seeds = st.integers(0, 2**31 - 1)
 quick = settings(max_examples=60, deadline=None)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from recbole_hetcomp.core.curriculum import CurriculumState, advance
 from recbole_hetcomp.core.discrepancy import discrepancy
 from recbole_hetcomp.core.rankings import PAD
-from recbole_hetcomp.settings import Curriculum
+from recbole_hetcomp.lesson_settings import Curriculum
 
 seeds = st.integers(0, 2**31 - 1)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from recbole_hetcomp.core.consensus import taught_observed, taught_unobserved
 from recbole_hetcomp.core.rankings import PAD, Ragged
-from recbole_hetcomp.settings import Consensus
+from recbole_hetcomp.lesson_settings import Consensus
 
 FUSIONS = ("rrf", "borda", "combsum", "combmnz")
 LISTS = [[5, 3, 8, 1], [3, 9], [8, 5, 3]]

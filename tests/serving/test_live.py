@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from recbole_hetcomp.deployment.saved import SavedStudent, config_on
+from recbole_hetcomp.lesson_settings import Consensus
 from recbole_hetcomp.recbole_bridge.config import memory_for_scores
 from recbole_hetcomp.recbole_bridge.scoring import ranked_lists
 from recbole_hetcomp.serving.costs import Speed, single_ms, speeds, users_per_second
 from recbole_hetcomp.serving.live import LiveTeacher, live_teacher, served_by_all
-from recbole_hetcomp.settings import Consensus
 from recbole_hetcomp.teachers.found import find_teachers
 from recbole_hetcomp.teachers.fusion import ensemble_lists
 from recbole_hetcomp.teachers.recorder import SnapshotRecorder

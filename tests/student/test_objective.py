@@ -15,8 +15,8 @@ from recbole.utils import get_model
 from recbole_hetcomp.core import PAD
 from recbole_hetcomp.core.rankings import BLOCK_ELEMENTS
 from recbole_hetcomp.data.interactions import Interactions
+from recbole_hetcomp.lesson_settings import EXACT_UP_TO, OWN_LIST_WEIGHT, REST_DRAWS, Consensus
 from recbole_hetcomp.recbole_bridge.scoring import all_item_scores, pair_scores
-from recbole_hetcomp.settings import EXACT_UP_TO, OWN_LIST_WEIGHT, REST_DRAWS, Consensus
 from recbole_hetcomp.student import model as base
 from recbole_hetcomp.student.model import DistilledStudent
 from recbole_hetcomp.student.objective import ListwiseObjective, TaughtLists

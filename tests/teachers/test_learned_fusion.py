@@ -14,8 +14,9 @@ from harmful_teacher import NOISE
 from recbole_hetcomp.core import PAD, Ragged, taught_unobserved
 from recbole_hetcomp.data.interactions import Interactions
 from recbole_hetcomp.data.membership import Membership
+from recbole_hetcomp.lesson_settings import Consensus
 from recbole_hetcomp.recbole_bridge.loaders import EvaluatedUsers
-from recbole_hetcomp.settings import Consensus, HetCompSettings
+from recbole_hetcomp.settings import HetCompSettings
 from recbole_hetcomp.teachers import learned_fusion
 from recbole_hetcomp.teachers.fusion import fuse_of
 from recbole_hetcomp.teachers.learned_fusion import FEWEST, FOLDS, LearnedFusion, _candidates
