@@ -189,10 +189,12 @@ class Loss(Settings):
         "Most that the student's own list counts beside pi-, times (the share of pi- that it lacks)^2 of each user; 0: "
         f"it is not taught; None: {OWN_LIST_WEIGHT:g} from {FEW_DIMENSIONS:,} items a dimension on, but not above "
         f"{EXACT_UP_TO:,} items, else 0.",
-        at_least=0,
-    )
+        at_least=0, at_most=1e6,
+    )  # fmt: skip
     own_list_from: float = setting(0.5, "Share of the epochs before it is taught.", at_least=0, at_most=1)
-    own_list_decay: float = setting(20.0, "T of the mass exp(-r / T) of its item of rank r in pi-, in ranks.", above=0)
+    own_list_decay: float = setting(
+        20.0, "T of the mass exp(-r / T) of its item of rank r in pi-, in ranks.", at_least=1
+    )
     own_list_every: int = setting(5, "Epochs between makings of it.", at_least=1)
     coarse_weight: float = setting(0.01, "Weight of the coarse loss, summed over a batch's users.", at_least=0)
     fine_weight: float = setting(0.005, "Weight of the fine loss, summed over a batch's users.", at_least=0)
@@ -209,6 +211,14 @@ class Loss(Settings):
     rest_sample_shared: bool = setting(
         True, "Whether a batch's users share their draws (one matrix product); False: each has its own."
     )
+
+    def check(self) -> None:
+        """Refuse own lists, which hold unobserved items alone, beside joint ones."""
+        super().check()
+        if self.own_list_weight and self.observed_knowledge == "joint":
+            raise ValueError(
+                f"own_list_weight={self.own_list_weight} is not allowed with observed_knowledge='joint': 0 or null"
+            )
 
     def draws(self, n_items: int) -> int:
         """S for a catalogue: ``rest_sample_num``, or what suits its size; 0 means all items.
@@ -229,5 +239,7 @@ class Loss(Settings):
         """
         if self.own_list_weight is not None:
             return self.own_list_weight
+        if self.observed_knowledge == "joint":
+            return 0.0
         few = dimension and FEW_DIMENSIONS * dimension <= n_items <= EXACT_UP_TO
         return OWN_LIST_WEIGHT if few else 0.0

@@ -113,7 +113,13 @@ def validated(
     dataset: str, dimension: int, seed: int, own: Mapping[str, Any], shared: Mapping[str, Any]
 ) -> list[float]:
     """Validation metrics of a student's best epoch, then the ensemble's first two."""
-    fixed = {"embedding_size": dimension, "compare_no_kd": False, "topk": [10, 50], "metrics": ["Recall", "NDCG"]}
+    fixed = {
+        "own_list_weight": 0.0,
+        "embedding_size": dimension,
+        "compare_no_kd": False,
+        "topk": [10, 50],
+        "metrics": ["Recall", "NDCG"],
+    }
     config = Config(model="Variant", dataset=dataset, config_dict={**fixed, **shared, **own})
     init_seed(config["seed"], config["reproducibility"])
     train, valid, _ = data_preparation(config, create_dataset(config))

@@ -36,15 +36,22 @@ class HetCompTrainer(DistillingTrainer):
             self.settings.observed_knowledge,
             None if self.settings.observed_follow else self.state.v,
         )
-        n_items, dimension = data.n_items - 1, dimension_of(self.config, self.settings)
-        self.own = OwnLists(self.settings, self.settings.own_weight(n_items, dimension))
-        if self.own.most:
-            self.logger.info(
-                f"{n_items} items for {dimension} dimensions: the student is taught its own list (weight "
-                f"{self.own.most:g}) from {self.settings.own_list_from:.0%} of its epochs on"
-            )
+        self.own = OwnLists(self.settings, self._own_weight(data.n_items - 1))
         self.objective = ListwiseObjective(self.lists, self.settings, data.n_items, self.generator, self.own)
         self.lists.rebuild(self.users, self.state.v)
+
+    def _own_weight(self, n_items: int) -> float:
+        """Of the student's own list; 0 where there is no fine loss that it could stand beside."""
+        settings = self.settings
+        if settings.adkt == "coarse" or not settings.fine_weight:
+            return 0.0
+        weight = settings.own_weight(n_items, dimension_of(self.config, settings))
+        if weight:
+            self.logger.info(
+                f"the student is taught its own list from {settings.own_list_from:.0%} of its epochs on "
+                f"(own_list_weight {weight:g})"
+            )
+        return weight
 
     def _enter(self, state: CurriculumState) -> None:
         self.state = state

@@ -33,7 +33,7 @@ class OwnLists:
 
     def due(self, epoch: int, epochs: int) -> bool:
         """Whether they are to be made before an epoch, from 0, of so many at most."""
-        if not self.most or epoch < self.settings.own_list_from * epochs:
+        if not self.most or epoch + 1e-9 < self.settings.own_list_from * epochs:
             return False
         return self.lists is None or epoch % self.settings.own_list_every == 0
 
