@@ -114,12 +114,9 @@ def validated(
 ) -> list[float]:
     """Validation metrics of a student's best epoch, then the ensemble's first two."""
     fixed = {
-        "own_list_weight": 0.0,
-        "embedding_size": dimension,
-        "compare_no_kd": False,
-        "topk": [10, 50],
-        "metrics": ["Recall", "NDCG"],
-    }
+        "embedding_size": dimension, "own_list_weight": 0.0, "compare_no_kd": False,
+        "topk": [10, 50], "metrics": ["Recall", "NDCG"],
+    }  # fmt: skip
     config = Config(model="Variant", dataset=dataset, config_dict={**fixed, **shared, **own})
     init_seed(config["seed"], config["reproducibility"])
     train, valid, _ = data_preparation(config, create_dataset(config))

@@ -462,9 +462,21 @@ def test_an_own_list_is_taught_late_and_made_anew():
 
 
 def test_users_in_the_coarse_stage_are_not_taught_their_own_lists():
-    trainer = ablated(adkt="coarse", curriculum="none", own_list_weight=3.0, own_list_from=0.0)
+    trainer = ablated(curriculum="none", own_list_weight=3.0, own_list_from=0.0)
+    trainer.fine[USERS] = False
     assert trainer.own.lists is not None
     assert float(trainer.loss(USERS).detach()) == float(ablated(adkt="coarse", curriculum="none").loss(USERS).detach())
+
+
+@pytest.mark.parametrize("without", [{"adkt": "coarse"}, {"fine_weight": 0.0}, {"own_list_weight": 0.0}])
+def test_no_own_list_is_made_that_would_not_count(without):
+    trainer = ablated(**{"curriculum": "none", "own_list_weight": 3.0, "own_list_from": 0.0, **without})
+    assert trainer.own.lists is None
+
+
+def test_own_lists_beside_joint_ones_are_refused():
+    with pytest.raises(ValueError, match=r"own_list_weight=3.0 is not allowed with observed_knowledge='joint'"):
+        ablated(observed_knowledge="joint", own_list_weight=3.0)
 
 
 @pytest.mark.parametrize("draws", [0, 1600])
