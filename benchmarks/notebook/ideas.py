@@ -83,9 +83,8 @@ REST: Mapping[str, Mapping[str, Any]] = {  # beside the defaults
     "BPR's loss beside the defaults (weight .1)": {**DECAY, "base_loss_weight": 0.1, "train_batch_size": 2048},
 }
 STEADY = {**DECAY, **ALWAYS, "own_list_every": 5}
-OWN: Mapping[str, Mapping[str, Any]] = {  # the student's own list, beside the defaults without it
-    "no own list": {**DECAY, "own_list_weight": 0.0},
-    "soft targets alone": {**DECAY, "own_list_weight": 0.0, "order_weight": 0.0, "soft_weight": 1.0},
+OWN: Mapping[str, Mapping[str, Any]] = {  # the student's own list; none without a weight, as in "the defaults"
+    "soft targets alone": {**DECAY, "order_weight": 0.0, "soft_weight": 1.0},
     "own list, weight 1, made every epoch": {**DECAY, **ALWAYS, "own_list_weight": 1.0},
     "own list, weight .3": {**STEADY, "own_list_weight": 0.3},
     "own list, weight 1": {**STEADY, "own_list_weight": 1.0},

@@ -108,9 +108,8 @@ class VariantObjective:
         """Weighted loss, summed over users; whoever is not in the fine stage is treated as if."""
         lists = self.trainer.lists
         total = self._lesson(model, users, lists, self.trainer.place_factor)
-        if self.trainer.own.lists is not None:
-            unobserved = lists.unobserved[users].long()
-            total = total + self.trainer.own.loss(model, users, unobserved, torch.ones_like(fine))
+        unobserved = lists.unobserved[users].long()
+        total = total + self.trainer.own.loss(model, users, unobserved, torch.ones_like(fine))
         if self.own.earlier_weight:
             total = total + self.own.earlier_weight * self._lesson(model, users, self.trainer.earlier, None)
         return self.settings.fine_weight * total
@@ -157,11 +156,6 @@ class TriedOwnLists(OwnLists):
     def __init__(self, settings: Any, most: float, tried: VariantSettings) -> None:
         super().__init__(settings, most)
         self.length, self.power = tried.own_length or self.length, tried.own_power
-
-    def make(self, lists: Tensor, unobserved: Tensor) -> Tensor:  # noqa: D102 (as OwnLists)
-        lacking = super().make(lists, unobserved)
-        self.weight = self.most * self.places * lacking**self.power
-        return lacking
 
 
 @distillation_method(VariantSettings)

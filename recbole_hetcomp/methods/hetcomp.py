@@ -129,4 +129,4 @@ class HetCompTrainer(DistillingTrainer):
     def load_method_state(self, state: dict[str, Any]) -> None:
         self._enter(CurriculumState.from_state_dict(state["curriculum"]))
         self.lists.rebuild(self.users, self.state.v)
-        self.own.load_state_dict(state["own"], torch.device(self.device))
+        self.own.load_state_dict(state["own"])

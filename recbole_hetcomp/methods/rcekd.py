@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recbole_hetcomp.core.own_list import listed_cross_entropy
+from recbole_hetcomp.core.own_list import listed_cross_entropy, own_list_loss
 from recbole_hetcomp.core.rankings import PAD, Ragged, ranks_in
 from recbole_hetcomp.core.sampling import gumbel
 from recbole_hetcomp.declared import Settings, setting, settings_group
@@ -98,12 +98,11 @@ def split_cross_entropy(
     sizes = teacher.shape[1], student_top.shape[1], closure.shape[1]
     own, high, drawn = (scores / settings.student_temperature).split(sizes, dim=1)
     is_high = ranks_in(student_top, teacher, absent=PAD) != PAD  # [B, K]
-    rank_high = ranks_in(teacher, student_top, absent=PAD)  # [B, C]
     rank_drawn = ranks_in(teacher, closure, absent=PAD)  # [B, A]
     is_drawn = ranks_in(closure, teacher, absent=PAD) != PAD  # [B, K]: in the closure already, not counted twice
     places = torch.arange(teacher.shape[1], device=teacher.device).expand(teacher.shape)
     low = (teacher != PAD) & ~is_high & ~is_drawn
-    high_loss = listed_cross_entropy(high, rank_high, rank_high != PAD, student_top != PAD, settings.target_temperature)
+    high_loss = own_list_loss(high, student_top, teacher, settings.target_temperature)
     low_loss = listed_cross_entropy(
         torch.cat((own, drawn), dim=1),
         torch.cat((places, rank_drawn), dim=1),
@@ -132,8 +131,8 @@ class RCEKDTrainer(StudentGuidedTrainer):
     for an item that it does not list, as it has no scores; Q^S and A are made anew every ``refresh_epochs`` epochs. The
     published code differs in two things that are settings: ``overlap: closure``, and ``training_items: listed``: a
     user's training items, in the teachers' order, stand before the others in Q^T, and none is hidden from Q^S and A.
-    Defaults follow the author's code: fresh draws every epoch, beta of 3, short
-    lists; lambda and T as they were best on the validation splits of ml-100k and CiteULike within its range.
+    Defaults follow the author's code: fresh draws every epoch, beta of 3, short lists; lambda and T as they were best
+    on the validation splits of ml-100k and CiteULike within its range.
     """
 
     @property

@@ -21,13 +21,16 @@ class OwnLists:
 
     Attributes:
         lists: int32 [U, K/2]; None before they are made.
-        weight: float32 [U].
+        weight: float32 [U]; likewise.
+        power: of the share that a list lacks, in its weight.
     """
+
+    power: float = 2
 
     def __init__(self, settings: HetCompSettings, most: float) -> None:
         self.settings, self.most = settings, most
         self.length = max(1, settings.K // 2)
-        self.places = 0.5 * (self.length + max(1, settings.K // 10))  # what all places of π⁻ count together
+        self.places = 0.5 * (self.length + settings.K_observed)  # what all places of π⁻ count together
         self.lists: Tensor | None = None
         self.weight: Tensor | None = None
 
@@ -50,7 +53,7 @@ class OwnLists:
         taught = unobserved[:, : self.length]
         blocks = user_blocks(len(lists), self.length, self.settings.block_elements)
         lacking = torch.cat([disagreement(lists[rows], taught[rows]) for rows in blocks])
-        self.lists, self.weight = lists, self.most * self.places * lacking**2
+        self.lists, self.weight = lists, self.most * self.places * lacking**self.power
         return lacking
 
     def loss(
@@ -76,6 +79,6 @@ class OwnLists:
         """What a checkpoint keeps."""
         return {"lists": self.lists, "weight": self.weight}
 
-    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from it."""
-        self.lists, self.weight = (None if one is None else one.to(device) for one in (state["lists"], state["weight"]))
+        self.lists, self.weight = state["lists"], state["weight"]
