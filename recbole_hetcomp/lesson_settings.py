@@ -213,12 +213,23 @@ class Loss(Settings):
     )
 
     def check(self) -> None:
-        """Refuse own lists, which hold unobserved items alone, beside joint ones."""
+        """Refuse own lists where none would be taught."""
         super().check()
-        if self.own_list_weight and self.observed_knowledge == "joint":
+        if self.own_list_weight and self._without_own_list:
             raise ValueError(
-                f"own_list_weight={self.own_list_weight} is not allowed with observed_knowledge='joint': 0 or null"
+                f"own_list_weight={self.own_list_weight} is not allowed with {self._without_own_list}: 0 or null"
             )
+
+    @property
+    def _without_own_list(self) -> str:
+        """The setting with which no student's own list is taught; empty where there is none.
+
+        It stands beside the fine loss, and holds unobserved items alone.
+        """
+        for name, value in (("observed_knowledge", "joint"), ("adkt", "coarse"), ("fine_weight", 0.0)):
+            if getattr(self, name) == value:
+                return f"{name}={value!r}"
+        return ""
 
     def draws(self, n_items: int) -> int:
         """S for a catalogue: ``rest_sample_num``, or what suits its size; 0 means all items.
@@ -239,7 +250,7 @@ class Loss(Settings):
         """
         if self.own_list_weight is not None:
             return self.own_list_weight
-        if self.observed_knowledge == "joint":
+        if self._without_own_list:
             return 0.0
         few = dimension and FEW_DIMENSIONS * dimension <= n_items <= EXACT_UP_TO
         return OWN_LIST_WEIGHT if few else 0.0

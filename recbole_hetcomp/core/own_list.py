@@ -12,6 +12,9 @@ from recbole_hetcomp.core.losses import masked_logsumexp
 from recbole_hetcomp.core.rankings import PAD, ranks_in
 from recbole_hetcomp.core.sampling import importance
 
+_LONGEST = 10
+"""Ranks of the best listed item, in units of T, beyond which all are counted from there: e^-10 is the least mass."""
+
 
 def listed_cross_entropy(scores: Tensor, rank: Tensor, listed: Tensor, member: Tensor, temperature: float) -> Tensor:
     """Cross-entropy over the members of a set, the teacher's mass exp(-rank / T) on those that it lists.
@@ -26,7 +29,9 @@ def listed_cross_entropy(scores: Tensor, rank: Tensor, listed: Tensor, member: T
     Returns:
         Nats per user, shape [B]; 0 where the teacher lists none.
     """
-    target = importance(rank, listed, temperature).to(scores.dtype)
+    beyond = _LONGEST * temperature
+    first = rank.masked_fill(~listed, torch.iinfo(rank.dtype).max).amin(dim=1, keepdim=True)  # [B, 1]
+    target = importance(rank - (first - beyond).clamp(min=0), listed, temperature).to(scores.dtype)
     mass = target.sum(dim=1, keepdim=True)
     target = target / mass.clamp(min=torch.finfo(scores.dtype).tiny)
     total = masked_logsumexp(scores, member)  # [B]

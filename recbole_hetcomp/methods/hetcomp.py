@@ -36,22 +36,15 @@ class HetCompTrainer(DistillingTrainer):
             self.settings.observed_knowledge,
             None if self.settings.observed_follow else self.state.v,
         )
-        self.own = OwnLists(self.settings, self._own_weight(data.n_items - 1))
-        self.objective = ListwiseObjective(self.lists, self.settings, data.n_items, self.generator, self.own)
-        self.lists.rebuild(self.users, self.state.v)
-
-    def _own_weight(self, n_items: int) -> float:
-        """Of the student's own list; 0 where there is no fine loss that it could stand beside."""
-        settings = self.settings
-        if settings.adkt == "coarse" or not settings.fine_weight:
-            return 0.0
-        weight = settings.own_weight(n_items, dimension_of(self.config, settings))
-        if weight:
+        weight = self.settings.own_weight(data.n_items - 1, dimension_of(self.config, self.settings))
+        self.own = OwnLists(self.settings, weight)
+        if self.own.ever_due(self.epochs):
             self.logger.info(
-                f"the student is taught its own list from {settings.own_list_from:.0%} of its epochs on "
+                f"the student is taught its own list from {self.settings.own_list_from:.0%} of its epochs on "
                 f"(own_list_weight {weight:g})"
             )
-        return weight
+        self.objective = ListwiseObjective(self.lists, self.settings, data.n_items, self.generator, self.own)
+        self.lists.rebuild(self.users, self.state.v)
 
     def _enter(self, state: CurriculumState) -> None:
         self.state = state
@@ -69,8 +62,8 @@ class HetCompTrainer(DistillingTrainer):
         if epoch and epoch % self.settings.p == 0 and not self.ended:
             self._curriculum_step(epoch)
         if self.own.due(epoch, self.epochs):
-            lacking = self.own.make(self.student_lists(self.own.length), self.lists.unobserved)
-            self._note(epoch, lacking=float(lacking[self.active].mean()))
+            self.own.make(self.student_lists(self.own.length), self.lists.unobserved)
+            self._note(epoch, lacking=float(self.own.lacking[self.active].mean()))
 
     def _curriculum_step(self, epoch: int) -> None:
         assert self.knowledge is not None
@@ -86,6 +79,7 @@ class HetCompTrainer(DistillingTrainer):
         moved = report.advanced.nonzero().flatten()
         if len(moved):
             self.lists.rebuild(moved, state.v)
+            self.own.compare(self.lists.unobserved)
         self._log_step(epoch, report)
 
     def _log_step(self, epoch: int, report: StepReport) -> None:
@@ -129,4 +123,4 @@ class HetCompTrainer(DistillingTrainer):
     def load_method_state(self, state: dict[str, Any]) -> None:
         self._enter(CurriculumState.from_state_dict(state["curriculum"]))
         self.lists.rebuild(self.users, self.state.v)
-        self.own.load_state_dict(state["own"])
+        self.own.load_state_dict(state["own"], self.lists.unobserved)

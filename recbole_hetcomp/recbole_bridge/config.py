@@ -40,6 +40,8 @@ from recbole_hetcomp.settings import HetCompSettings, Run, Student, Training, fr
 
 _DATA = (set(dataset_arguments) | set(general_arguments) | set(evaluation_arguments)) - {"config_file"}
 _DATA |= {"worker", "shuffle", "benchmark_filename", "metric_decimal_place"}
+_OTHER_WIDTHS = {"DMF": "item_hidden_size_list", "GCMC": "gcn_output_dim", "DiffRec": None, "LDiffRec": None}
+"""Which setting sizes the embeddings of RecBole's models whose ``embedding_size`` is of something else."""
 
 
 # -- reading and checking ---------------------------------------------------------------------------------------------
@@ -249,7 +251,8 @@ def backbone_config(config: Config, settings: HetCompSettings) -> Config:
     view.final_config_dict["model"] = settings.student_backbone
     view.model = settings.student_backbone
     view.model_class = get_model(settings.student_backbone)
-    _spread_embedding_size(view.final_config_dict, settings.student_backbone, set(config.external_config_dict))
+    given = {*config.external_config_dict, *settings.student_config}
+    _spread_embedding_size(view.final_config_dict, settings.student_backbone, given)
     return view
 
 
@@ -269,8 +272,12 @@ def student_settings(config: Config, n_items: int) -> HetCompSettings:
 
 def dimension_of(config: Config, settings: HetCompSettings) -> int:
     """Size of the backbone's embeddings, of the largest where it has several; 0 where it has none."""
-    view, known = backbone_config(config, settings).final_config_dict, model_defaults(settings.student_backbone)
-    sizes = [view[key] for key in known if key == "embedding_size" or key.endswith("_embedding_size")]
+    view, backbone = backbone_config(config, settings).final_config_dict, settings.student_backbone
+    if backbone in _OTHER_WIDTHS:
+        keys = [key for key in (_OTHER_WIDTHS[backbone],) if key is not None]
+    else:
+        keys = [key for key in model_defaults(backbone) if key == "embedding_size" or key.endswith("_embedding_size")]
+    sizes = [min(view[key]) if isinstance(view[key], list) else view[key] for key in keys]
     return max((size for size in sizes if isinstance(size, int)), default=0)
 
 

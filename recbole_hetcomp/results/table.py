@@ -48,7 +48,7 @@ class Result:
         seed: RecBole's seed.
         fingerprint: of the data set and its split.
         settings: the whole Config as plain data.
-        history: per-epoch values: loss, valid, discrepancy, snapshot_shares, fine.
+        history: per-epoch values: loss, valid, discrepancy, snapshot_shares, fine, lacking.
         teacher_epochs: epochs of each teacher's snapshots.
     """
 

@@ -17,11 +17,11 @@ class OwnLists:
 
     Args:
         settings: ``own_list_from``, ``own_list_every``, ``own_list_decay`` and ``K``.
-        most: weight of a user whose list holds nothing of π⁻.
+        most: λ, of a user whose list holds nothing of π⁻; 0: none is taught.
 
     Attributes:
         lists: int32 [U, K/2]; None before they are made.
-        weight: float32 [U]; likewise.
+        lacking: c, the share of the first K/2 of π⁻ that each list lacks, float32 [U]; empty before they are made.
         power: of the share that a list lacks, in its weight.
     """
 
@@ -30,31 +30,38 @@ class OwnLists:
     def __init__(self, settings: HetCompSettings, most: float) -> None:
         self.settings, self.most = settings, most
         self.length = max(1, settings.K // 2)
-        self.places = 0.5 * (self.length + settings.K_observed)  # what all places of π⁻ count together
+        self.places = 0.5 * (settings.K // 2 + settings.K_observed)  # what all places of π⁻ count together
         self.lists: Tensor | None = None
-        self.weight: Tensor | None = None
+        self.lacking = torch.empty(0)
+
+    def ever_due(self, epochs: int) -> bool:
+        """Whether any is made in so many epochs."""
+        return self._taught(epochs - 1, epochs)
 
     def due(self, epoch: int, epochs: int) -> bool:
         """Whether they are to be made before an epoch, from 0, of so many at most."""
-        if not self.most or epoch + 1e-9 < self.settings.own_list_from * epochs:
-            return False
-        return self.lists is None or epoch % self.settings.own_list_every == 0
+        return self._taught(epoch, epochs) and (self.lists is None or epoch % self.settings.own_list_every == 0)
 
-    def make(self, lists: Tensor, unobserved: Tensor) -> Tensor:
+    def _taught(self, epoch: int, epochs: int) -> bool:
+        return self.most > 0 and epoch + 1e-9 >= self.settings.own_list_from * epochs
+
+    def make(self, lists: Tensor, unobserved: Tensor) -> None:
         """Take new lists.
 
         Args:
             lists: of the students, int32 [U, K/2].
             unobserved: π⁻, int32 [U, K].
-
-        Returns:
-            The share of the first K/2 of π⁻ that each lacks, float32 [U].
         """
-        taught = unobserved[:, : self.length]
+        self.lists = lists
+        self.compare(unobserved)
+
+    def compare(self, unobserved: Tensor) -> None:
+        """See what the lists lack of π⁻, int32 [U, K], anew: it has changed."""
+        if self.lists is None:
+            return
+        lists, taught = self.lists, unobserved[:, : self.length]
         blocks = user_blocks(len(lists), self.length, self.settings.block_elements)
-        lacking = torch.cat([disagreement(lists[rows], taught[rows]) for rows in blocks])
-        self.lists, self.weight = lists, self.most * self.places * lacking**self.power
-        return lacking
+        self.lacking = torch.cat([disagreement(lists[rows], taught[rows]) for rows in blocks])
 
     def loss(
         self, model: Any, users: Tensor, unobserved: Tensor, fine: Tensor, factors: tuple[Tensor, Tensor] | None = None
@@ -68,17 +75,19 @@ class OwnLists:
             fine: True for users in the fine stage, bool [B].
             factors: what the student's ``factors`` gave for them, where it was asked already.
         """
-        if self.lists is None or self.weight is None:
+        if self.lists is None or not self.most:
             return torch.zeros((), device=users.device)
         own = self.lists[users].long()
         scores, _ = model.scores_of(users, own.clamp(min=0), factors=factors)
         lost = own_list_loss(scores, own, unobserved, self.settings.own_list_decay)
-        return (self.weight[users] * fine * lost).sum()
+        weight = self.most * self.places * self.lacking[users] ** self.power
+        return (weight * fine * lost).sum()
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"lists": self.lists, "weight": self.weight}
+        return {"lists": self.lists}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from it."""
-        self.lists, self.weight = state["lists"], state["weight"]
+    def load_state_dict(self, state: dict[str, Any], unobserved: Tensor) -> None:
+        """Go on from it, with the settings of today and π⁻, int32 [U, K]."""
+        self.lists = state["lists"]
+        self.compare(unobserved)

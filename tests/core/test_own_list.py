@@ -41,6 +41,15 @@ def test_nothing_in_both_lists_is_no_loss_and_no_gradient(own, taught):
     assert not torch.autograd.grad(loss.sum(), scores)[0].any()
 
 
+@pytest.mark.parametrize(("first", "T"), [(101, 1.0), (1800, 20.0), (200, 0.5)])
+def test_a_list_whose_items_the_teachers_rank_low_has_a_target_of_mass_one(first, T):
+    taught = torch.arange(first, -1, -1)[None]  # the own list holds the item of that rank, and the one before
+    one = own_list_loss(torch.zeros(1, 2), torch.tensor([[0, 9999]]), taught, T)
+    assert float(one) == pytest.approx(torch.log(torch.tensor(2.0)).item())
+    both = own_list_loss(torch.tensor([[1.0, 0.0]]), torch.tensor([[1, 0]]), taught, T).item()
+    assert both == pytest.approx(oracle.cross_entropy([0.0, 1.0], [1, 0], [1, 0], T=T, tau=1.0), rel=1e-5)
+
+
 def test_the_gradient_is_that_of_finite_differences():
     own, taught = padded([[4, 2, 7, 1], [5, 6]], 4), padded([[1, 9, 4], [6, 5, 2]], 3)
     scores = normal(1, 2, 4).requires_grad_()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import math
@@ -75,6 +76,14 @@ def trajectory(data: Interactions, seed: int) -> Trajectory:
         settings={},
         info={},
     )
+
+
+def of_two_snapshots(named: tuple[str, Trajectory]) -> tuple[str, Trajectory]:
+    """The teacher with an earlier snapshot that listed its items the other way round."""
+    name, one = named
+    both = torch.cat((one.unobserved.flip(2), one.unobserved))
+    ranks = one.observed_ranks.expand(2, -1).contiguous()
+    return name, dataclasses.replace(one, unobserved=both, observed_ranks=ranks, epochs=(1, 2), scores=(0.4, 0.5))
 
 
 def seen(trainer: Any, user: int) -> list[int]:
@@ -468,15 +477,38 @@ def test_users_in_the_coarse_stage_are_not_taught_their_own_lists():
     assert float(trainer.loss(USERS).detach()) == float(ablated(adkt="coarse", curriculum="none").loss(USERS).detach())
 
 
-@pytest.mark.parametrize("without", [{"adkt": "coarse"}, {"fine_weight": 0.0}, {"own_list_weight": 0.0}])
-def test_no_own_list_is_made_that_would_not_count(without):
-    trainer = ablated(**{"curriculum": "none", "own_list_weight": 3.0, "own_list_from": 0.0, **without})
+def test_no_own_list_is_made_that_would_not_count():
+    trainer = ablated(curriculum="none", own_list_weight=0.0, own_list_from=0.0)
+    trainer.before_epoch(0)
     assert trainer.own.lists is None
 
 
-def test_own_lists_beside_joint_ones_are_refused():
-    with pytest.raises(ValueError, match=r"own_list_weight=3.0 is not allowed with observed_knowledge='joint'"):
-        ablated(observed_knowledge="joint", own_list_weight=3.0)
+@pytest.mark.parametrize("without", [{"observed_knowledge": "joint"}, {"adkt": "coarse"}, {"fine_weight": 0.0}])
+def test_own_lists_where_none_would_be_taught_are_refused(without):
+    ((name, value),) = without.items()
+    with pytest.raises(ValueError, match=rf"own_list_weight=3.0 is not allowed with {name}={value!r}: 0 or null"):
+        ablated(**without, own_list_weight=3.0)
+
+
+def test_what_an_own_list_lacks_is_of_what_is_taught_now():
+    trainer = ablated(
+        curriculum="dynamic", p=2, K_D=6, adkt="fine", own_list_weight=3.0, own_list_from=0.0, own_list_every=99
+    )
+    trainer.begin(
+        dataclasses.replace(trainer.knowledge, teachers=tuple(map(of_two_snapshots, trainer.knowledge.teachers)))
+    )
+    trainer.before_epoch(0)
+    before, taught = trainer.own.lacking.clone(), trainer.lists.unobserved.clone()
+    for epoch in range(1, 9):  # the curriculum moves on, the lists stay
+        trainer.before_epoch(epoch)
+    assert not torch.equal(taught, trainer.lists.unobserved)
+    assert not torch.equal(before, trainer.own.lacking)
+    own = trainer.own.lists
+    expected = [
+        len(set(listed(now[:6])) - set(listed(mine))) / max(1, len(listed(now[:6])))
+        for now, mine in zip(trainer.lists.unobserved, own)
+    ]
+    assert trainer.own.lacking.tolist() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("draws", [0, 1600])

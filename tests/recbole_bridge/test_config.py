@@ -19,6 +19,7 @@ from recbole_hetcomp.declared import allowed, closest
 from recbole_hetcomp.files import properties_dir
 from recbole_hetcomp.recbole_bridge.config import (
     backbone_config,
+    dimension_of,
     memory_for_scores,
     no_kd_config,
     run_settings,
@@ -320,6 +321,31 @@ def test_a_size_that_the_user_gives_is_kept():
     settings = run_settings(config)
     for made in (backbone_config(config, settings), no_kd_config(config, settings)):
         assert (made["mf_embedding_size"], made["mlp_embedding_size"]) == (6, 3)
+
+
+def test_a_size_in_student_config_is_kept():
+    config = config_of(student_backbone="NeuMF", embedding_size=6, student_config={"mf_embedding_size": 3})
+    settings = run_settings(config)
+    for made in (backbone_config(config, settings), no_kd_config(config, settings)):
+        assert (made["mf_embedding_size"], made["mlp_embedding_size"]) == (3, 6)
+    assert dimension_of(config, settings) == 6
+
+
+@pytest.mark.parametrize(
+    ("backbone", "given", "dimension"),
+    [
+        ("BPR", {}, 7),
+        ("MultiVAE", {}, 0),
+        ("DiffRec", {}, 0),  # its embedding_size is of time
+        ("LDiffRec", {}, 0),
+        ("GCMC", {}, 500),
+        ("GCMC", {"gcn_output_dim": 12}, 12),
+        ("DMF", {"item_hidden_size_list": [64, 9]}, 9),
+    ],
+)
+def test_the_dimension_is_that_of_users_and_items(backbone, given, dimension):
+    config = config_of(student_backbone=backbone, embedding_size=7, **given)
+    assert dimension_of(config, run_settings(config)) == dimension
 
 
 def test_student_config_wins_and_reaches_the_student_alone_too():
