@@ -491,9 +491,8 @@ def test_own_lists_where_none_would_be_taught_are_refused(without):
 
 
 def test_what_an_own_list_lacks_is_of_what_is_taught_now():
-    trainer = ablated(
-        curriculum="dynamic", alpha=0.5, p=2, K_D=6, adkt="fine", own_list_weight=3.0, own_list_from=0.0, own_list_every=99
-    )
+    moving = {"curriculum": "dynamic", "alpha": 0.5, "p": 2, "K_D": 6, "adkt": "fine"}
+    trainer = ablated(**moving, own_list_weight=3.0, own_list_from=0.0, own_list_every=99)
     teachers = tuple(map(of_two_snapshots, trainer.knowledge.teachers))
     trainer.knowledge = dataclasses.replace(trainer.knowledge, teachers=teachers)
     trainer.begin(trainer.knowledge)
