@@ -59,11 +59,14 @@ class HetCompTrainer(DistillingTrainer):
         }[self.settings.adkt]
 
     def before_epoch(self, epoch: int) -> None:
-        if epoch and epoch % self.settings.p == 0 and not self.ended:
+        steps = epoch > 0 and epoch % self.settings.p == 0 and not self.ended
+        if steps:
             self._curriculum_step(epoch)
         if self.own.due(epoch, self.epochs):
             self.own.make(self.student_lists(self.own.length), self.lists.unobserved)
             self._note(epoch, lacking=float(self.own.lacking[self.active].mean()))
+        elif steps:
+            self.own.compare(self.lists.unobserved)
 
     def _curriculum_step(self, epoch: int) -> None:
         assert self.knowledge is not None
@@ -79,7 +82,6 @@ class HetCompTrainer(DistillingTrainer):
         moved = report.advanced.nonzero().flatten()
         if len(moved):
             self.lists.rebuild(moved, state.v)
-            self.own.compare(self.lists.unobserved)
         self._log_step(epoch, report)
 
     def _log_step(self, epoch: int, report: StepReport) -> None:

@@ -56,7 +56,7 @@ class OwnLists:
         self.compare(unobserved)
 
     def compare(self, unobserved: Tensor) -> None:
-        """See what the lists lack of π⁻, int32 [U, K], anew: it has changed."""
+        """See what the lists, if there are any, lack of π⁻, int32 [U, K], which has changed."""
         if self.lists is None:
             return
         lists, taught = self.lists, unobserved[:, : self.length]

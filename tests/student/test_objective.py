@@ -172,7 +172,8 @@ def test_own_lists_are_taught_by_themselves_where_dimensions_are_few() -> None:
     assert [settings.own_weight(items, 8) for items in (21_999, 22_000)] == [0.0, OWN_LIST_WEIGHT]
     assert [settings.own_weight(items, 8) for items in (EXACT_UP_TO, EXACT_UP_TO + 1)] == [OWN_LIST_WEIGHT, 0.0]
     assert settings.own_weight(22_000, 0) == 0.0
-    assert attrs.evolve(settings, observed_knowledge="joint").own_weight(22_000, 8) == 0.0
+    for without in ({"observed_knowledge": "joint"}, {"adkt": "coarse"}, {"fine_weight": 0.0}):
+        assert attrs.evolve(settings, **without).own_weight(22_000, 8) == 0.0
     assert TaughtStudent(own_list_weight=7).settings.own_weight(1682, 8) == 7
     assert TaughtStudent(preset="paper", own_list_weight=None).settings.own_weight(22_000, 8) == OWN_LIST_WEIGHT
     assert TaughtStudent(preset="paper").settings.own_weight(22_000, 8) == 0.0
