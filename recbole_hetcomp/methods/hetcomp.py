@@ -37,7 +37,7 @@ class HetCompTrainer(DistillingTrainer):
             None if self.settings.observed_follow else self.state.v,
         )
         weight = self.settings.own_weight(data.n_items - 1, dimension_of(self.config, self.settings))
-        self.own = OwnLists(self.settings, weight)
+        self.own = OwnLists(self.settings, weight, torch.device(self.device))
         if self.own.ever_due(self.epochs):
             self.logger.info(
                 f"the student is taught its own list from {self.settings.own_list_from:.0%} of its epochs on "

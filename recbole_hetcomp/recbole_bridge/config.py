@@ -337,10 +337,11 @@ def teacher_config(config: Config, settings: HetCompSettings, name: str) -> Conf
 
 def no_kd_config(config: Config, settings: HetCompSettings) -> Config:
     """Config with which the student's backbone trains alone, at the student's size."""
+    given = {**settings.student_config, **settings.no_kd_config}
     size: dict[str, Any] = {"embedding_size": config["embedding_size"]}
     for key in model_defaults(settings.student_backbone):
         if key in config.external_config_dict:
             size[key] = config[key]
-    _spread_embedding_size(size, settings.student_backbone, set(config.external_config_dict))
-    given = {**settings.student_config, **settings.no_kd_config}
+    size["embedding_size"] = given.get("embedding_size", size["embedding_size"])
+    _spread_embedding_size(size, settings.student_backbone, {*config.external_config_dict, *given})
     return companion_config(config, settings.student_backbone, given, size)

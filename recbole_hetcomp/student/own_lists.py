@@ -18,6 +18,7 @@ class OwnLists:
     Args:
         settings: ``own_list_from``, ``own_list_every``, ``own_list_decay`` and ``K``.
         most: λ, of a user whose list holds nothing of π⁻; 0: none is taught.
+        device: where π⁻ lies.
 
     Attributes:
         lists: int32 [U, K/2]; None before they are made.
@@ -27,12 +28,12 @@ class OwnLists:
 
     power: float = 2
 
-    def __init__(self, settings: HetCompSettings, most: float) -> None:
+    def __init__(self, settings: HetCompSettings, most: float, device: torch.device) -> None:
         self.settings, self.most = settings, most
         self.length = max(1, settings.K // 2)
         self.places = 0.5 * (settings.K // 2 + settings.K_observed)  # what all places of π⁻ count together
         self.lists: Tensor | None = None
-        self.lacking = torch.empty(0)
+        self.lacking = torch.empty(0, device=device)
 
     def ever_due(self, epochs: int) -> bool:
         """Whether any is made in so many epochs."""

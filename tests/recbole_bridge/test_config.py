@@ -331,6 +331,21 @@ def test_a_size_in_student_config_is_kept():
     assert dimension_of(config, settings) == 6
 
 
+def test_an_embedding_size_in_student_config_is_that_of_the_student_alone_too():
+    config = config_of(student_backbone="NeuMF", embedding_size=6, student_config={"embedding_size": 3})
+    settings = run_settings(config)
+    for made in (backbone_config(config, settings), no_kd_config(config, settings)):
+        assert (made["mf_embedding_size"], made["mlp_embedding_size"]) == (3, 3)
+
+
+def test_an_embedding_size_in_no_kd_config_is_that_of_the_student_alone():
+    config = config_of(student_backbone="NeuMF", embedding_size=6, no_kd_config={"embedding_size": 3})
+    settings = run_settings(config)
+    student, alone = backbone_config(config, settings), no_kd_config(config, settings)
+    assert (student["mf_embedding_size"], student["mlp_embedding_size"]) == (6, 6)
+    assert (alone["mf_embedding_size"], alone["mlp_embedding_size"]) == (3, 3)
+
+
 @pytest.mark.parametrize(
     ("backbone", "given", "dimension"),
     [

@@ -23,7 +23,7 @@ class Zeros:
 
 
 def own_lists(most: float, **given: Any) -> OwnLists:
-    return OwnLists(HetCompSettings(**{"K": 4, **given}), most)
+    return OwnLists(HetCompSettings(**{"K": 4, **given}), most, torch.device("cpu"))
 
 
 def loss(own: OwnLists) -> float:
