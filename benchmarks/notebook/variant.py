@@ -153,8 +153,8 @@ class VariantObjective:
 class TriedOwnLists(OwnLists):
     """Own lists of another length, that count by another power of what they lack."""
 
-    def __init__(self, settings: Any, most: float, device: torch.device, tried: VariantSettings) -> None:
-        super().__init__(settings, most, device)
+    def __init__(self, settings: Any, most: float, tried: VariantSettings) -> None:
+        super().__init__(settings, most)
         self.length, self.power = tried.own_length or self.length, tried.own_power
 
 
@@ -174,7 +174,7 @@ class VariantTrainer(HetCompTrainer):
                 knowledge, self.settings.block_elements, torch.device(self.device), self.settings.observed_knowledge
             )
             self.earlier.rebuild(self.users, (self.state.v - 1).clamp(min=0))
-        self.own = TriedOwnLists(self.settings, self.own.most, torch.device(self.device), self.method)
+        self.own = TriedOwnLists(self.settings, self.own.most, self.method)
         self.objective = VariantObjective(self)  # type: ignore[assignment]
 
     def before_epoch(self, epoch: int) -> None:  # noqa: D102 (as HetComp)

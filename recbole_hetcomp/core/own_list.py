@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from recbole_hetcomp.core.losses import masked_logsumexp
-from recbole_hetcomp.core.rankings import PAD, ranks_in
+from recbole_hetcomp.core.rankings import PAD
 from recbole_hetcomp.core.sampling import importance
 
 _LONGEST = 10
@@ -39,7 +39,7 @@ def listed_cross_entropy(scores: Tensor, rank: Tensor, listed: Tensor, member: T
     return (target * surprise).sum(dim=1)
 
 
-def own_list_loss(scores: Tensor, own: Tensor, taught: Tensor, temperature: float) -> Tensor:
+def own_list_loss(scores: Tensor, own: Tensor, rank: Tensor, temperature: float) -> Tensor:
     r"""Cross-entropy over a student's own list o, the mass of the consensus on those of its items that it lists.
 
     .. math:: L_{own}(u) = -\sum_{i \in o_u} t_i \log \frac{e^{f(u, i)}}{\sum_{j \in o_u} e^{f(u, j)}}, \quad
@@ -48,32 +48,31 @@ def own_list_loss(scores: Tensor, own: Tensor, taught: Tensor, temperature: floa
     Args:
         scores: student scores of the own list, anything at padded places, shape [B, N].
         own: o_u, item ids, ``PAD`` behind the last, integer, shape [B, N].
-        taught: pi-_u, best first, likewise, shape [B, K].
+        rank: r_i in pi-_u of each of its items, 0 for the best, ``PAD`` where pi-_u lacks it, likewise.
         temperature: T, in ranks.
 
     Returns:
         Loss per user in nats, shape [B]; 0 where no item is in both. The caller reduces.
 
-    >>> own_list_loss(torch.zeros(1, 2), torch.tensor([[5, 6]]), torch.tensor([[6, 7]]), 30.0)   # log 2
+    >>> own_list_loss(torch.zeros(1, 2), torch.tensor([[5, 6]]), torch.tensor([[-1, 0]]), 30.0)   # log 2
     tensor([0.6931])
     """
-    rank = ranks_in(taught.long(), own.long(), absent=PAD)
     return listed_cross_entropy(scores, rank, rank != PAD, own != PAD, temperature)
 
 
-def disagreement(own: Tensor, taught: Tensor) -> Tensor:
-    """Share of the taught items that a student's own list lacks.
+def disagreement(rank: Tensor, taught: Tensor) -> Tensor:
+    """Share c of the first taught items that a student's own list lacks.
 
     Args:
-        own: the student's list, ``PAD`` behind the last, integer, shape [B, N].
-        taught: the first N items of pi-_u, likewise.
+        rank: in pi-_u of each item of the student's list, ``PAD`` where pi-_u lacks it, integer, shape [B, L].
+        taught: the first N items of pi-_u, ``PAD`` behind the last, integer, shape [B, N].
 
     Returns:
         0 to 1, 0 where nothing is taught, float32 [B].
 
-    >>> disagreement(torch.tensor([[5, 6]]), torch.tensor([[6, 7]]))
+    >>> disagreement(torch.tensor([[-1, 0]]), torch.tensor([[6, 7]]))
     tensor([0.5000])
     """
-    known = taught != PAD
-    lacking = (ranks_in(own.long(), taught.long(), absent=PAD) == PAD) & known
-    return lacking.sum(dim=1) / known.sum(dim=1).clamp(min=1)
+    known = (taught != PAD).sum(dim=1)
+    held = ((rank != PAD) & (rank < taught.shape[1])).sum(dim=1)
+    return (known - held) / known.clamp(min=1)

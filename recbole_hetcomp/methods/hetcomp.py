@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from recbole_hetcomp.core import CurriculumState, StepReport, advance
+from recbole_hetcomp.core.rankings import user_blocks
 from recbole_hetcomp.methods.method import distillation_method
 from recbole_hetcomp.recbole_bridge.config import dimension_of
 from recbole_hetcomp.student.objective import ListwiseObjective, TaughtLists
@@ -37,7 +38,7 @@ class HetCompTrainer(DistillingTrainer):
             None if self.settings.observed_follow else self.state.v,
         )
         weight = self.settings.own_weight(data.n_items - 1, dimension_of(self.config, self.settings))
-        self.own = OwnLists(self.settings, weight, torch.device(self.device))
+        self.own = OwnLists(self.settings, weight)
         if self.own.ever_due(self.epochs):
             self.logger.info(
                 f"the student is taught its own list from {self.settings.own_list_from:.0%} of its epochs on "
@@ -59,14 +60,17 @@ class HetCompTrainer(DistillingTrainer):
         }[self.settings.adkt]
 
     def before_epoch(self, epoch: int) -> None:
-        steps = epoch > 0 and epoch % self.settings.p == 0 and not self.ended
-        if steps:
+        if epoch > 0 and epoch % self.settings.p == 0 and not self.ended:
             self._curriculum_step(epoch)
         if self.own.due(epoch, self.epochs):
-            self.own.make(self.student_lists(self.own.length), self.lists.unobserved)
-            self._note(epoch, lacking=float(self.own.lacking[self.active].mean()))
-        elif steps:
-            self.own.compare(self.lists.unobserved)
+            self.own.lists = self.student_lists(self.own.length)
+            self._note(epoch, lacking=self._lacking(self.own.lists))
+
+    def _lacking(self, lists: Tensor) -> float:
+        """What own lists, int32 [U, K/2], lack of what is taught, the mean over users."""
+        blocks = user_blocks(len(lists), lists.shape[1], self.settings.block_elements)
+        shares = [self.own.lacking(lists[rows], self.lists.unobserved[rows]) for rows in blocks]
+        return float(torch.cat(shares)[self.active].mean())
 
     def _curriculum_step(self, epoch: int) -> None:
         assert self.knowledge is not None
@@ -125,4 +129,4 @@ class HetCompTrainer(DistillingTrainer):
     def load_method_state(self, state: dict[str, Any]) -> None:
         self._enter(CurriculumState.from_state_dict(state["curriculum"]))
         self.lists.rebuild(self.users, self.state.v)
-        self.own.load_state_dict(state["own"], self.lists.unobserved)
+        self.own.load_state_dict(state["own"])

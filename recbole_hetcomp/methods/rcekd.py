@@ -102,7 +102,8 @@ def split_cross_entropy(
     is_drawn = ranks_in(closure, teacher, absent=PAD) != PAD  # [B, K]: in the closure already, not counted twice
     places = torch.arange(teacher.shape[1], device=teacher.device).expand(teacher.shape)
     low = (teacher != PAD) & ~is_high & ~is_drawn
-    high_loss = own_list_loss(high, student_top, teacher, settings.target_temperature)
+    rank_high = ranks_in(teacher, student_top, absent=PAD)  # [B, C]
+    high_loss = own_list_loss(high, student_top, rank_high, settings.target_temperature)
     low_loss = listed_cross_entropy(
         torch.cat((own, drawn), dim=1),
         torch.cat((places, rank_drawn), dim=1),

@@ -9,11 +9,17 @@ from draws import normal, padded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_hetcomp.core import disagreement, own_list_loss
+from recbole_hetcomp.core import disagreement
+from recbole_hetcomp.core import own_list_loss as loss_of_ranks
+from recbole_hetcomp.core.rankings import PAD, ranks_in
 
 N_ITEMS, WIDTH = 12, 5
 LISTS = st.lists(st.permutations(range(N_ITEMS)).flatmap(lambda all_: st.integers(0, WIDTH).map(lambda n: all_[:n])),
                  min_size=2, max_size=2)  # fmt: skip
+
+
+def own_list_loss(scores: torch.Tensor, own: torch.Tensor, taught: torch.Tensor, T: float) -> torch.Tensor:
+    return loss_of_ranks(scores, own, ranks_in(taught, own, absent=PAD), T)
 
 
 @settings(deadline=None)
@@ -24,7 +30,11 @@ def test_it_is_the_cross_entropy_over_the_own_list_of_what_the_teachers_list_of_
     found = own_list_loss(f[padded([own], WIDTH).clamp(min=0)], padded([own], WIDTH), padded([taught], WIDTH), 4.0)
     assert found.item() == pytest.approx(oracle.cross_entropy(f.tolist(), own, taught, T=4.0, tau=1.0), rel=1e-6)
     share = len(set(taught) - set(own)) / len(taught) if taught else 0.0
-    assert disagreement(padded([own], WIDTH), padded([taught], WIDTH)).item() == pytest.approx(share)
+    rank = ranks_in(padded([taught], WIDTH), padded([own], WIDTH), absent=PAD)
+    assert disagreement(rank, padded([taught], WIDTH)).item() == pytest.approx(share)
+    first = padded([taught[:2]], 2)  # of the first two alone
+    share = len(set(taught[:2]) - set(own)) / len(taught[:2]) if taught else 0.0
+    assert disagreement(rank, first).item() == pytest.approx(share)
 
 
 def test_it_falls_as_the_taught_items_of_the_list_rise_in_it():

@@ -443,7 +443,6 @@ def test_a_student_s_own_list_is_taught_as_much_as_it_lacks(backbone):
     trainer.lists.unobserved[USERS[0], :6] = trainer.own.lists[USERS[0]].flip(0)  # one whose list lacks nothing,
     trainer.lists.unobserved[USERS[1], 2:4] = trainer.own.lists[USERS[1], :2]  # one who lacks some
     trainer.lists.unobserved[USERS[2], 2:] = PAD  # and one of two items
-    trainer.own.make(trainer.own.lists, trainer.lists.unobserved)
     plain.lists.unobserved[:] = trainer.lists.unobserved
     expected, f = 0.0, trainer.model.all_scores(USERS).detach().double().tolist()
     for user, row in zip(USERS.tolist(), f):
@@ -497,17 +496,19 @@ def test_what_an_own_list_lacks_is_of_what_is_taught_now():
     trainer.knowledge = dataclasses.replace(trainer.knowledge, teachers=teachers)
     trainer.begin(trainer.knowledge)
     trainer.before_epoch(0)
-    before, taught = trainer.own.lacking.clone(), trainer.lists.unobserved.clone()
+    own, taught = trainer.own.lists, trainer.lists.unobserved.clone()
+    before = trainer.own.lacking(own, taught)
     for epoch in range(1, 9):  # the curriculum moves on, the lists stay
         trainer.before_epoch(epoch)
     assert not torch.equal(taught, trainer.lists.unobserved)
-    assert not torch.equal(before, trainer.own.lacking)
-    own = trainer.own.lists
+    assert trainer.own.lists is own
+    now_lacking = trainer.own.lacking(own, trainer.lists.unobserved)
+    assert not torch.equal(before, now_lacking)
     expected = [
         len(set(listed(now[:6])) - set(listed(mine))) / max(1, len(listed(now[:6])))
         for now, mine in zip(trainer.lists.unobserved, own)
     ]
-    assert trainer.own.lacking.tolist() == pytest.approx(expected)
+    assert now_lacking.tolist() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("draws", [0, 1600])

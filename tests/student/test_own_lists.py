@@ -23,20 +23,28 @@ class Zeros:
 
 
 def own_lists(most: float, **given: Any) -> OwnLists:
-    return OwnLists(HetCompSettings(**{"K": 4, **given}), most, torch.device("cpu"))
+    return OwnLists(HetCompSettings(**{"K": 4, **given}), most)
 
 
-def loss(own: OwnLists) -> float:
-    return float(own.loss(Zeros(), USERS, TAUGHT.long(), torch.ones(3, dtype=torch.bool)))
+def loss(own: OwnLists, taught: torch.Tensor = TAUGHT) -> float:
+    return float(own.loss(Zeros(), USERS, taught.long(), torch.ones(3, dtype=torch.bool)))
 
 
 def test_a_user_counts_by_the_square_of_what_its_list_lacks():
     own = own_lists(3.0)
     assert loss(own) == 0.0  # before there are any
-    own.make(LISTS, TAUGHT)
-    assert own.lacking.tolist() == [0.0, 0.5, 1.0]
+    own.lists = LISTS
+    assert own.lacking(LISTS, TAUGHT).tolist() == [0.0, 0.5, 1.0]
     of_two = torch.log(torch.tensor(2.0)).item()  # the third user's list holds nothing of what is taught
     assert loss(own) == pytest.approx(3.0 * 0.5 * (2 + 1) * 0.5**2 * of_two)
+
+
+def test_what_is_lacking_is_of_what_is_taught_now():
+    own = own_lists(3.0)
+    own.lists = LISTS
+    moved = torch.stack((TAUGHT[0].flip(0), TAUGHT[1], TAUGHT[2]))  # the first user's curriculum has moved on
+    assert own.lacking(LISTS, moved).tolist() == [1.0, 0.5, 1.0]
+    assert loss(own, moved) > loss(own)
 
 
 @pytest.mark.parametrize(("K", "places"), [(1, 0.5), (2, 1.0), (4, 1.5), (100, 30.0)])
@@ -58,7 +66,7 @@ def test_when_they_are_made(given, epochs, made):
     own, found = own_lists(3.0, **given), []
     for epoch in range(epochs):
         if own.due(epoch, epochs):
-            own.make(LISTS, TAUGHT)
+            own.lists = LISTS
             found.append(epoch)
     assert found == made
     assert own.ever_due(epochs) is bool(made)
@@ -67,14 +75,14 @@ def test_when_they_are_made(given, epochs, made):
 
 def test_what_goes_on_has_the_weight_of_its_own_settings():
     own = own_lists(3.0)
-    own.make(LISTS, TAUGHT)
+    own.lists = LISTS
     for most in (3.0, 6.0, 0.0):  # as where a sweep's trial takes over another one's checkpoint
         other = own_lists(most)
-        other.load_state_dict(own.state_dict(), TAUGHT)
+        other.load_state_dict(own.state_dict())
         assert loss(other) == pytest.approx(most / 3.0 * loss(own))
 
 
 def test_a_checkpoint_without_lists_is_gone_on_from():
     own = own_lists(3.0)
-    own.load_state_dict(own_lists(3.0).state_dict(), TAUGHT)
+    own.load_state_dict(own_lists(3.0).state_dict())
     assert loss(own) == 0.0
