@@ -156,19 +156,19 @@ class Grid:
     # -- trials -------------------------------------------------------------------------------------------------
 
     def tuned(self) -> list[Contender]:
-        """All that is tuned."""
+        """All that is tuned: what no row takes its settings from is not."""
         if not self.plan.tuning.trials:
             return []
         plan, students = self.plan, self.plan.students
+        needed = {self._tuned_for(row) for row in self._rows() if self.entry(row).tuned}
         baselines = [Contender("baseline", name) for name, entry in plan.baselines.items() if entry.has_trials]
         return baselines + [
-            Contender("student", method, backbone, dimension)
+            what
             for backbone in students.backbones
             for dimension in plan.tuned_dimensions(backbone)
-            for method in dict.fromkeys(
-                plan.root_of(name) for name in plan.methods_of(backbone) if students.methods[name].tuned
-            )
+            for method in dict.fromkeys(plan.root_of(name) for name in plan.methods_of(backbone))
             if students.methods[method].has_trials
+            and (what := Contender("student", method, backbone, dimension)) in needed
         ]
 
     def trials(self, what: Contender) -> list[Cell]:
@@ -202,18 +202,20 @@ class Grid:
 
     def finals(self) -> list[tuple[Contender, list[Contender]]]:
         """The rows of the comparison, each with what must be tuned before it (nothing, or one)."""
-        tuned, plan = set(self.tuned()), self.plan
-        rows = [Contender("baseline", name) for name in plan.baselines]
-        rows += [
+        tuned = set(self.tuned())
+        return [
+            (row, [before] if self.entry(row).tuned and (before := self._tuned_for(row)) in tuned else [])
+            for row in self._rows()
+        ]
+
+    def _rows(self) -> list[Contender]:
+        plan = self.plan
+        return [Contender("baseline", name) for name in plan.baselines] + [
             Contender("student", method, backbone, dimension)
             for backbone, part in plan.students.backbones.items()
             for dimension in part.dimensions
             for method in plan.methods_of(backbone)
             if dimension in (plan.students.methods[method].dimensions or part.dimensions)
-        ]
-        return [
-            (row, [before] if self.entry(row).tuned and (before := self._tuned_for(row)) in tuned else [])
-            for row in rows
         ]
 
     def _tuned_for(self, row: Contender) -> Contender:

@@ -56,6 +56,17 @@ def test_every_final_run_waits_for_its_own_tuning():
     assert untuned.tuned() == []
 
 
+@pytest.mark.parametrize(("tuned", "at"), [([4, 8], [4]), ([8], [8])])
+def test_a_method_is_tuned_at_sizes_that_its_rows_take_their_settings_from(tuned, at):
+    config = {**changed("students.methods.RRD", {"dimensions": [4], "space": {"K": {"choice": [50, 100, 200]}}})}
+    grid = grid_of({**config, "tuning": {"trials": 3, "dimensions": tuned}})
+    sizes = {
+        name: [what.dimension for what in grid.tuned() if (what.method, what.backbone) == (name, "BPR")]
+        for name in ("RRD", "HetComp")
+    }
+    assert sizes == {"RRD": at, "HetComp": tuned}
+
+
 def test_what_is_not_to_be_tuned_runs_as_it_stands_beside_the_rest():
     config = {**changed("students.methods.As it is", {"like": "HetComp", "tuned": False}), "tuning": {"trials": 3}}
     grid = grid_of(config)
