@@ -159,17 +159,8 @@ class Grid:
         """All that is tuned: what no row takes its settings from is not."""
         if not self.plan.tuning.trials:
             return []
-        plan, students = self.plan, self.plan.students
-        needed = {self._tuned_for(row) for row in self._rows() if self.entry(row).tuned}
-        baselines = [Contender("baseline", name) for name, entry in plan.baselines.items() if entry.has_trials]
-        return baselines + [
-            what
-            for backbone in students.backbones
-            for dimension in plan.tuned_dimensions(backbone)
-            for method in dict.fromkeys(plan.root_of(name) for name in plan.methods_of(backbone))
-            if students.methods[method].has_trials
-            and (what := Contender("student", method, backbone, dimension)) in needed
-        ]
+        needed = dict.fromkeys(self._tuned_for(row) for row in self._rows() if self.entry(row).tuned)
+        return [what for what in needed if self.entry(what).has_trials]
 
     def trials(self, what: Contender) -> list[Cell]:
         """The trials of one of :meth:`tuned`, on the first seed."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from recbole_hetcomp.core.own_list import listed_cross_entropy, own_list_loss
-from recbole_hetcomp.core.rankings import PAD, Ragged, ranks_in
+from recbole_hetcomp.core.rankings import PAD, Ragged, SortedLists, ranks_in
 from recbole_hetcomp.core.sampling import gumbel
 from recbole_hetcomp.declared import Settings, setting, settings_group
 from recbole_hetcomp.methods.method import TRAINING, distillation_method
@@ -98,11 +98,11 @@ def split_cross_entropy(
     sizes = teacher.shape[1], student_top.shape[1], closure.shape[1]
     own, high, drawn = (scores / settings.student_temperature).split(sizes, dim=1)
     is_high = ranks_in(student_top, teacher, absent=PAD) != PAD  # [B, K]
-    rank_drawn = ranks_in(teacher, closure, absent=PAD)  # [B, A]
+    in_teacher = SortedLists.of(teacher)
+    rank_high, rank_drawn = (in_teacher.ranks_of(items, PAD) for items in (student_top, closure))  # [B, C], [B, A]
     is_drawn = ranks_in(closure, teacher, absent=PAD) != PAD  # [B, K]: in the closure already, not counted twice
     places = torch.arange(teacher.shape[1], device=teacher.device).expand(teacher.shape)
     low = (teacher != PAD) & ~is_high & ~is_drawn
-    rank_high = ranks_in(teacher, student_top, absent=PAD)  # [B, C]
     high_loss = own_list_loss(high, student_top, rank_high, settings.target_temperature)
     low_loss = listed_cross_entropy(
         torch.cat((own, drawn), dim=1),

@@ -40,8 +40,8 @@ from recbole_hetcomp.settings import HetCompSettings, Run, Student, Training, fr
 
 _DATA = (set(dataset_arguments) | set(general_arguments) | set(evaluation_arguments)) - {"config_file"}
 _DATA |= {"worker", "shuffle", "benchmark_filename", "metric_decimal_place"}
-_OTHER_WIDTHS = {"DMF": "item_hidden_size_list", "GCMC": "gcn_output_dim", "DiffRec": None, "LDiffRec": None}
-"""Which setting sizes the embeddings of RecBole's models whose ``embedding_size`` is of something else."""
+_OTHER_WIDTHS = {"DMF": ["item_hidden_size_list"], "GCMC": ["gcn_output_dim"], "DiffRec": [], "LDiffRec": []}
+"""Which settings size the embeddings of RecBole's models whose ``embedding_size`` is of something else."""
 
 
 # -- reading and checking ---------------------------------------------------------------------------------------------
@@ -273,10 +273,8 @@ def student_settings(config: Config, n_items: int) -> HetCompSettings:
 def dimension_of(config: Config, settings: HetCompSettings) -> int:
     """Size of the backbone's embeddings, of the largest where it has several; 0 where it has none."""
     view, backbone = backbone_config(config, settings).final_config_dict, settings.student_backbone
-    if backbone in _OTHER_WIDTHS:
-        keys = [key for key in (_OTHER_WIDTHS[backbone],) if key is not None]
-    else:
-        keys = [key for key in model_defaults(backbone) if key == "embedding_size" or key.endswith("_embedding_size")]
+    usual = [key for key in model_defaults(backbone) if key == "embedding_size" or key.endswith("_embedding_size")]
+    keys = _OTHER_WIDTHS.get(backbone, usual)
     sizes = [min(view[key]) if isinstance(view[key], list) else view[key] for key in keys]
     return max((size for size in sizes if isinstance(size, int)), default=0)
 

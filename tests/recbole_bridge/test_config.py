@@ -316,26 +316,20 @@ def test_neumf_as_a_student_takes_the_embedding_size():
     assert (alone["mf_embedding_size"], alone["mlp_embedding_size"]) == (6, 6)
 
 
-def test_a_size_that_the_user_gives_is_kept():
-    config = config_of(student_backbone="NeuMF", embedding_size=6, mlp_embedding_size=3)
+@pytest.mark.parametrize(
+    ("given", "mf", "mlp"),
+    [
+        ({"mlp_embedding_size": 3}, 6, 3),
+        ({"student_config": {"mf_embedding_size": 3}}, 3, 6),
+        ({"student_config": {"embedding_size": 3}}, 3, 3),
+    ],
+)
+def test_a_size_that_the_user_gives_is_kept(given, mf, mlp):
+    config = config_of(student_backbone="NeuMF", embedding_size=6, **given)
     settings = run_settings(config)
     for made in (backbone_config(config, settings), no_kd_config(config, settings)):
-        assert (made["mf_embedding_size"], made["mlp_embedding_size"]) == (6, 3)
-
-
-def test_a_size_in_student_config_is_kept():
-    config = config_of(student_backbone="NeuMF", embedding_size=6, student_config={"mf_embedding_size": 3})
-    settings = run_settings(config)
-    for made in (backbone_config(config, settings), no_kd_config(config, settings)):
-        assert (made["mf_embedding_size"], made["mlp_embedding_size"]) == (3, 6)
-    assert dimension_of(config, settings) == 6
-
-
-def test_an_embedding_size_in_student_config_is_that_of_the_student_alone_too():
-    config = config_of(student_backbone="NeuMF", embedding_size=6, student_config={"embedding_size": 3})
-    settings = run_settings(config)
-    for made in (backbone_config(config, settings), no_kd_config(config, settings)):
-        assert (made["mf_embedding_size"], made["mlp_embedding_size"]) == (3, 3)
+        assert (made["mf_embedding_size"], made["mlp_embedding_size"]) == (mf, mlp)
+    assert dimension_of(config, settings) == max(mf, mlp)
 
 
 def test_an_embedding_size_in_no_kd_config_is_that_of_the_student_alone():
